@@ -1,0 +1,162 @@
+//! What was typed: the command line as a value, and the words of `--help`.
+
+use std::fmt;
+
+/// What the program was asked to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An MCP server on stdin and stdout.
+    Serve(Flags),
+    /// The supervisor of one task: its id and the task directory. Started by a server only.
+    Supervise(String, String),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// The server's flags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The values of `-c`, as typed: `key=value`.
+    pub config: Vec<String>,
+    /// `--skip-git-repo-check`
+    pub skip_git_repo_check: bool,
+    /// `--ephemeral`
+    pub ephemeral: bool,
+    /// `--codex`
+    pub codex: Option<String>,
+    /// `--structured`
+    pub structured: bool,
+}
+
+/// What was wrong with the command line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; try 'codex-mcp-swarm --help'", self.0)
+    }
+}
+
+/// Reads the words after the program's name.
+pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
+    let mut words = words.into_iter();
+    let mut flags = Flags::default();
+    let mut first = true;
+    while let Some(word) = words.next() {
+        // --name=value is --name value
+        let (name, mut joined) = match word.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => {
+                (name.to_owned(), Some(value.to_owned()))
+            }
+            _ => (word.clone(), None),
+        };
+        let mut value = |what: &str| {
+            let value = joined.take().or_else(|| words.next());
+            value.ok_or_else(|| Usage(format!("{name} needs {what} after it")))
+        };
+        match name.as_str() {
+            "-h" | "--help" => return Ok(Role::Help),
+            "-V" | "--version" => return Ok(Role::Version),
+            "-c" | "--config" => flags.config.push(config(value("key=value")?)?),
+            "--codex" => flags.codex = Some(value("a path")?),
+            "--skip-git-repo-check" => flags.skip_git_repo_check = true,
+            "--ephemeral" => flags.ephemeral = true,
+            "--structured" => flags.structured = true,
+            "supervise" if first => {
+                let id = value("a task id")?;
+                return Ok(Role::Supervise(id, value("a directory")?));
+            }
+            _ if name.starts_with("-c") && !name.starts_with("--") => {
+                flags.config.push(config(word.split_at(2).1.to_owned())?);
+            }
+            _ => return Err(Usage(format!("unknown argument '{word}'"))),
+        }
+        if joined.is_some() {
+            return Err(Usage(format!("{name} takes no value")));
+        }
+        first = false;
+    }
+    Ok(Role::Serve(flags))
+}
+
+/// Checks a `-c` value: the key is what codex splits off at the first `=`.
+fn config(word: String) -> Result<String, Usage> {
+    match word.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() && !key.starts_with('-') => Ok(word),
+        _ => Err(Usage(format!("-c needs key=value, this is '{word}'"))),
+    }
+}
+
+/// The text of `--help`. The man page has the same words in the same order.
+pub const HELP: &str = "\
+usage: codex-mcp-swarm [-c key=value]... [--skip-git-repo-check] [--ephemeral]
+                       [--codex path] [--structured]
+       codex-mcp-swarm --help | --version
+
+An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
+
+  -c, --config key=value  a Codex configuration default, repeatable, passed on as typed
+  --skip-git-repo-check   let Codex work outside of a git repository
+  --ephemeral             keep no Codex sessions; then nothing can be resumed
+  --codex path            the Codex CLI to run (default: codex on PATH)
+  --structured            give every tool an output schema and structured content
+  -h, --help              print this and exit
+  -V, --version           print the version and exit
+
+environment: CODEX_SWARM_TASK_DIR, CODEX_SWARM_WORKTREE_DIR, CODEX_SWARM_LOG,
+  CODEX_SWARM_LOG_LEVEL, CODEX_SWARM_TASK_MAX_AGE, CODEX_SWARM_MIN_WAIT
+see also: man codex-mcp-swarm
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parses words that are split at blanks.
+    fn typed(line: &str) -> Result<Role, Usage> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn flags_are_read_in_every_common_form() {
+        let flags = Flags {
+            config: vec!["model=gpt".into(), "a.b=\"x=y\"".into(), "c=".into(), "d=1".into()],
+            skip_git_repo_check: true,
+            ephemeral: true,
+            codex: Some("/opt/codex".into()),
+            structured: true,
+        };
+        let line = "-c model=gpt --config a.b=\"x=y\" --config=c= -cd=1 --skip-git-repo-check \
+                    --ephemeral --codex=/opt/codex --structured";
+        assert_eq!(typed(line), Ok(Role::Serve(flags)));
+        assert_eq!(typed(""), Ok(Role::Serve(Flags::default())));
+        assert_eq!(typed("--ephemeral --help"), Ok(Role::Help));
+        assert_eq!(typed("-V"), Ok(Role::Version));
+        assert_eq!(
+            typed("supervise 00c0ffee /d"),
+            Ok(Role::Supervise("00c0ffee".into(), "/d".into()))
+        );
+    }
+
+    #[test]
+    fn a_wrong_word_is_named() {
+        for (line, part) in [
+            ("-c", "-c needs key=value"),
+            ("-c model", "'model'"),
+            ("-c =x", "'=x'"),
+            ("-c --x=1", "'--x=1'"),
+            ("--codex", "--codex needs a path"),
+            ("--ephemeral=yes", "--ephemeral takes no value"),
+            ("--frobnicate", "'--frobnicate'"),
+            ("serve", "'serve'"),
+            ("--ephemeral supervise 1 2", "'supervise'"),
+            ("supervise 1", "supervise needs a directory"),
+        ] {
+            let why = typed(line).expect_err(line).to_string();
+            assert!(why.contains(part) && why.ends_with("--help'"), "{line}: {why}");
+        }
+    }
+}

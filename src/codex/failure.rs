@@ -1,0 +1,232 @@
+//! Why a run failed, in words and as a category. Pure: from what Codex said to what to do.
+//!
+//! The cause is taken from Codex's own events. stderr is noisy on success too and never the cause,
+//! with one exception: Codex that ended before its first event has its cause in an `Error:` line.
+
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// Not logged in, or the key is refused.
+    Authentication,
+    /// Too many requests in a short while.
+    RateLimit,
+    /// The provider has no room.
+    ProviderCapacity,
+    /// The provider had an error of its own.
+    Provider5xx,
+    /// The connection could not be made or broke.
+    Transport,
+    /// What was asked for cannot be done.
+    InvalidRequest,
+    /// The conversation is too long for the model.
+    ContextLength,
+    /// The account has no more to spend.
+    Quota,
+    /// Codex ended without saying why, or was never started.
+    ProcessCrash,
+    /// None of these is recognized.
+    Unknown,
+}
+
+impl Category {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Authentication => "authentication",
+            Category::RateLimit => "rate_limit",
+            Category::ProviderCapacity => "provider_capacity",
+            Category::Provider5xx => "provider_5xx",
+            Category::Transport => "transport",
+            Category::InvalidRequest => "invalid_request",
+            Category::ContextLength => "context_length",
+            Category::Quota => "quota",
+            Category::ProcessCrash => "process_crash",
+            Category::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the same call may well succeed later: `yes`, `no` or `unknown`.
+    pub fn retryable(self) -> &'static str {
+        match self {
+            Category::RateLimit
+            | Category::ProviderCapacity
+            | Category::Provider5xx
+            | Category::Transport => "yes",
+            Category::Authentication
+            | Category::InvalidRequest
+            | Category::ContextLength
+            | Category::Quota => "no",
+            Category::ProcessCrash | Category::Unknown => "unknown",
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Category::Authentication => {
+                "log in with `codex login`, or set CODEX_API_KEY for this server (codex exec does \
+                 not read OPENAI_API_KEY)"
+            }
+            Category::RateLimit => "wait a minute and try again, with fewer tasks at once",
+            Category::ProviderCapacity => "try again in a few minutes, or with another model",
+            Category::Provider5xx => "try again; the provider had an error of its own",
+            Category::Transport => "check the network and the provider's address, then try again",
+            Category::InvalidRequest => "change the arguments that the cause names",
+            Category::ContextLength => "start a new thread, or ask for less at once",
+            Category::Quota => "check the plan and its limits; until then nothing will run",
+            Category::ProcessCrash => "look at the stderr below; try again if that says nothing",
+            Category::Unknown => "look at the cause and the stderr below",
+        }
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The cause, in Codex's own words where it had any.
+    pub cause: String,
+    /// What kind it is.
+    pub category: Category,
+}
+
+/// What is known of a run that failed.
+#[derive(Debug, Default)]
+pub struct Evidence<'a> {
+    /// What the record says went wrong: codex could not be started, or its supervisor died.
+    pub own: Option<&'a str>,
+    /// The message of `turn.failed`, else of the last `error` event.
+    pub event: Option<&'a str>,
+    /// Events came at all, so stderr is no evidence.
+    pub any_events: bool,
+    /// The end of stderr.
+    pub stderr: &'a str,
+    /// The exit status, a signal as a negative number.
+    pub exit: Option<i32>,
+}
+
+impl Failure {
+    /// Finds the cause and what kind it is.
+    pub fn of(evidence: &Evidence<'_>) -> Failure {
+        if let (Some(own), None) = (evidence.own, evidence.event) {
+            return Failure { cause: own.to_owned(), category: Category::ProcessCrash };
+        }
+        // a message too long is refused after the thread has begun, and only stderr says so
+        let refused = evidence.stderr.lines().rev().find_map(|line| {
+            line.strip_prefix("Error: ").filter(|e| !evidence.any_events || e.starts_with("turn/"))
+        });
+        let said = if evidence.any_events { None } else { last_word(evidence.stderr) };
+        if let Some(cause) = evidence.event.or(refused).or(said) {
+            let cause = unwrapped(cause);
+            let category = categorize(&cause, evidence.event.is_none());
+            return Failure { cause, category };
+        }
+        let cause = match evidence.exit {
+            Some(signal) if signal < 0 => format!("codex was killed by signal {}", -signal),
+            Some(0) => "codex ended without finishing its turn".into(),
+            Some(status) => format!("codex ended with status {status} and did not say why"),
+            None => "codex is gone and nobody saw how it ended".into(),
+        };
+        Failure { cause, category: Category::ProcessCrash }
+    }
+}
+
+/// The message inside of an error that is still the provider's JSON.
+fn unwrapped(cause: &str) -> String {
+    crate::json::parse(cause.as_bytes())
+        .ok()
+        .and_then(|json| Some(json.get("error")?.get("message")?.as_str()?.to_owned()))
+        .unwrap_or_else(|| cause.to_owned())
+}
+
+/// The last line of stderr that is no chatter, for a codex that never came to its first event.
+fn last_word(stderr: &str) -> Option<&str> {
+    let chatter = ["Reading prompt from stdin", "Reading additional input", "WARNING", "warning"];
+    let mut lines = stderr.lines().map(str::trim).rev();
+    lines.find(|line| !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start)))
+}
+
+/// The kind of failure that a cause speaks of. `before` says that codex ended before its first
+/// event, and then it is about what it was given, unless it says otherwise.
+fn categorize(cause: &str, before: bool) -> Category {
+    let lower = cause.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["401 unauthorized", "403 forbidden", "not logged in", "api key", "log in again"]) {
+        Category::Authentication
+    } else if says(&["quota", "usage limit", "billing", "402 payment"]) {
+        Category::Quota
+    } else if says(&["context window", "context_length", "context length"]) {
+        Category::ContextLength
+    } else if says(&["429 too many", "rate limit", "rate_limit"]) {
+        Category::RateLimit
+    } else if says(&["at capacity", "overloaded", "high demand", "503 service"]) {
+        Category::ProviderCapacity
+    } else if says(&["500 internal", "502 bad gateway", "504 gateway", "server had an error"]) {
+        Category::Provider5xx
+    } else if says(&[
+        "stream disconnected",
+        "connection",
+        "timeout",
+        "timed out",
+        "transport",
+        "dns",
+    ]) {
+        Category::Transport
+    } else if before
+        || says(&["400 bad request", "404 not found", "invalid", "bad request", "unsupported"])
+    {
+        Category::InvalidRequest
+    } else {
+        Category::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_in_an_event_has_its_category() {
+        for (event, category) in [
+            ("unexpected status 401 Unauthorized: Incorrect API key", Category::Authentication),
+            ("exceeded retry limit, last status: 429 Too Many Requests", Category::RateLimit),
+            ("We’re currently experiencing high demand, which may", Category::ProviderCapacity),
+            ("unexpected status 502 Bad Gateway", Category::Provider5xx),
+            ("Connection failed: error sending request", Category::Transport),
+            ("stream disconnected before completion: idle timeout", Category::Transport),
+            ("Codex ran out of room in the model's context window.", Category::ContextLength),
+            ("Quota exceeded. Check your plan and billing details.", Category::Quota),
+            (r#"{"error":{"message":"Bad request from x"}}"#, Category::InvalidRequest),
+            ("the file has 512 tokens", Category::Unknown),
+        ] {
+            let failure = Failure::of(&Evidence {
+                event: Some(event),
+                any_events: true,
+                stderr: "Error: something else",
+                exit: Some(1),
+                own: None,
+            });
+            assert_eq!(failure.category, category, "{event}");
+            assert!(!failure.cause.contains('{'), "{}", failure.cause);
+        }
+    }
+
+    #[test]
+    fn stderr_is_the_cause_only_where_no_event_came() {
+        let stderr = "Reading prompt from stdin...\nError: no rollout found for thread id 0\n";
+        let of = |any_events, stderr, exit| {
+            Failure::of(&Evidence { any_events, stderr, exit, ..Evidence::default() })
+        };
+        let early = of(false, stderr, Some(1));
+        assert_eq!(early.cause, "no rollout found for thread id 0");
+        assert_eq!(early.category, Category::InvalidRequest);
+        let late = of(true, stderr, Some(-9));
+        assert_eq!(late.cause, "codex was killed by signal 9");
+        assert_eq!(late.category, Category::ProcessCrash);
+        let long = "Error: turn/start: turn/start failed: Input exceeds the maximum length";
+        assert!(of(true, long, Some(1)).cause.contains("maximum length"));
+        let bare = of(false, "Not inside a trusted directory and\n\n", Some(1));
+        assert_eq!(bare.cause, "Not inside a trusted directory and");
+        assert!(of(false, "", Some(3)).cause.contains("status 3"));
+        assert!(of(false, "", None).cause.contains("nobody saw"));
+    }
+}

@@ -1,0 +1,113 @@
+//! JSON values as TOML, for `-c key=value`. Codex reads the value as TOML, and as a bare string
+//! where it is none, so a string must never be able to pass for anything else.
+
+use crate::json::Value;
+use std::fmt::Write;
+
+/// Writes a JSON value as a TOML value of the same type, or says what TOML has no form for.
+pub fn write(value: &Value<'_>) -> Result<String, String> {
+    let mut out = String::new();
+    append(&mut out, value)?;
+    Ok(out)
+}
+
+/// Appends the value.
+fn append(out: &mut String, value: &Value<'_>) -> Result<(), String> {
+    match value {
+        Value::Null => return Err("null has no form in TOML; leave the key out".into()),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(text) => {
+            let integer = !text.contains(['.', 'e', 'E']);
+            if integer && value.as_i64().is_none() || value.as_f64().is_none() {
+                return Err(format!("the number {text} is too large for TOML"));
+            }
+            out.push_str(text);
+        }
+        Value::String(text) => quote(out, text),
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                out.push_str(if i == 0 { "" } else { ", " });
+                append(out, item)?;
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            out.push('{');
+            for (i, (key, member)) in members.iter().enumerate() {
+                // TOML refuses a key that is there twice; JSON readers take the last
+                if members.iter().skip(i + 1).any(|(later, _)| later == key) {
+                    continue;
+                }
+                out.push_str(if out.ends_with('{') { "" } else { ", " });
+                let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+                if !key.is_empty() && key.bytes().all(bare) {
+                    out.push_str(key);
+                } else {
+                    quote(out, key);
+                }
+                out.push_str(" = ");
+                append(out, member)?;
+            }
+            out.push('}');
+        }
+    }
+    Ok(())
+}
+
+/// Appends a basic string on one line (TOML 1.0).
+pub fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c < ' ' || c == '\u{7f}' => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The TOML of a JSON text.
+    fn toml(json: &str) -> Result<String, String> {
+        write(&crate::json::parse(json.as_bytes()).expect(json))
+    }
+
+    #[test]
+    fn every_type_stays_what_it_is() {
+        for (json, expected) in [
+            ("true", "true"),
+            ("5", "5"),
+            ("-0", "-0"),
+            ("1.50e+10", "1.50e+10"),
+            (r#""5""#, r#""5""#),
+            (r#""true""#, r#""true""#),
+            (r#""""#, r#""""#),
+            (r#""a\"b\\c\nd\u0001\u007fé""#, r#""a\"b\\c\nd\u0001\u007Fé""#),
+            ("[]", "[]"),
+            ("{}", "{}"),
+            (r#"[1,"1",[true],{"a":1}]"#, r#"[1, "1", [true], {a = 1}]"#),
+            (r#"{"a b":{"c.d":"x"},"e":[]}"#, r#"{"a b" = {"c.d" = "x"}, e = []}"#),
+            (r#"{"a":1,"b":2,"a":3}"#, "{b = 2, a = 3}"),
+        ] {
+            assert_eq!(toml(json).as_deref(), Ok(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_toml_cannot_hold_is_refused() {
+        for json in ["null", "[null]", r#"{"a":null}"#, "9223372036854775808", "1e400"] {
+            assert!(toml(json).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! The parser: bytes in, one value out, or what is wrong and at which byte.
+
+use super::Value;
+use std::borrow::Cow;
+use std::fmt;
+
+/// How deep arrays and objects may nest. Recursion and drop stay far from the end of the stack.
+const DEPTH: u32 = 128;
+
+/// Why a text is no JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The byte at which it went wrong, counted from 0.
+    pub at: usize,
+    /// What was wrong there.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.what, self.at)
+    }
+}
+
+/// Reads one value that fills the text but for white space around it.
+///
+/// A lone surrogate escape becomes U+FFFD, so that a slip in one string does not cost the line it
+/// stands in. Everything else that RFC 8259 does not allow is refused.
+pub fn parse(text: &[u8]) -> Result<Value<'_>, Error> {
+    let text = std::str::from_utf8(text)
+        .map_err(|e| Error { at: e.valid_up_to(), what: "text that is not UTF-8" })?;
+    let mut parser = Parser { text, at: 0 };
+    parser.skip_space();
+    let value = parser.value(0)?;
+    parser.skip_space();
+    match parser.peek() {
+        None => Ok(value),
+        Some(_) => Err(parser.error("something after the end of the value")),
+    }
+}
+
+/// The place the parser stands at.
+struct Parser<'a> {
+    /// The whole text.
+    text: &'a str,
+    /// The next byte to read.
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    /// The next byte, if there is one.
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// An error at the place where the parser stands.
+    fn error(&self, what: &'static str) -> Error {
+        Error { at: self.at, what }
+    }
+
+    /// The text from `from` to here. Both always stand beside an ASCII byte.
+    fn since(&self, from: usize) -> &'a str {
+        self.text.get(from..self.at).unwrap_or("")
+    }
+
+    /// Skips the four characters that are white space in JSON.
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Reads a value that begins here; `depth` arrays and objects are open around it.
+    fn value(&mut self, depth: u32) -> Result<Value<'a>, Error> {
+        match self.peek() {
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'n') => self.word("null", Value::Null),
+            Some(_) => Err(self.error("a value was expected")),
+            None => Err(self.error("the text ends too early")),
+        }
+    }
+
+    /// Reads one of the three words.
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, Error> {
+        if self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()))
+        {
+            self.at += word.len();
+            Ok(value)
+        } else {
+            Err(self.error("a value was expected"))
+        }
+    }
+
+    /// Steps into an array or object.
+    fn open(&mut self, depth: u32) -> Result<u32, Error> {
+        if depth == DEPTH {
+            return Err(self.error("nested too deep"));
+        }
+        self.at += 1;
+        self.skip_space();
+        Ok(depth + 1)
+    }
+
+    /// After an element: `true` at a comma, `false` at the end.
+    fn more(&mut self, end: u8, what: &'static str) -> Result<bool, Error> {
+        self.skip_space();
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                self.skip_space();
+                Ok(true)
+            }
+            Some(b) if b == end => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(_) => Err(self.error(what)),
+            None => Err(self.error("the text ends too early")),
+        }
+    }
+
+    /// Reads an array.
+    fn array(&mut self, depth: u32) -> Result<Value<'a>, Error> {
+        let depth = self.open(depth)?;
+        let mut items = Vec::new();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(Value::Array(items));
+        }
+        loop {
+            items.push(self.value(depth)?);
+            if !self.more(b']', "a comma or the array's end was expected")? {
+                return Ok(Value::Array(items));
+            }
+        }
+    }
+
+    /// Reads an object.
+    fn object(&mut self, depth: u32) -> Result<Value<'a>, Error> {
+        let depth = self.open(depth)?;
+        let mut members = Vec::new();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(Value::Object(members));
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(self.error("a member's name was expected"));
+            }
+            let key = self.string()?;
+            self.skip_space();
+            if self.peek() != Some(b':') {
+                return Err(self.error("a colon was expected"));
+            }
+            self.at += 1;
+            self.skip_space();
+            members.push((key, self.value(depth)?));
+            if !self.more(b'}', "a comma or the object's end was expected")? {
+                return Ok(Value::Object(members));
+            }
+        }
+    }
+
+    /// Reads a number and keeps it as it is written.
+    fn number(&mut self) -> Result<Value<'a>, Error> {
+        let from = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(Value::Number(self.since(from)))
+    }
+
+    /// Skips one digit or more.
+    fn digits(&mut self) -> Result<(), Error> {
+        let from = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if from == self.at { Err(self.error("a digit was expected")) } else { Ok(()) }
+    }
+
+    /// Reads a string; it is borrowed unless something in it is escaped.
+    fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+        self.at += 1;
+        let mut from = self.at;
+        let mut unescaped = String::new();
+        loop {
+            self.at += plain(self.text.as_bytes().get(self.at..).unwrap_or_default());
+            match self.peek() {
+                Some(b'"') => {
+                    let tail = self.since(from);
+                    self.at += 1;
+                    return Ok(if unescaped.is_empty() {
+                        Cow::Borrowed(tail)
+                    } else {
+                        unescaped.push_str(tail);
+                        Cow::Owned(unescaped)
+                    });
+                }
+                Some(b'\\') => {
+                    unescaped.push_str(self.since(from));
+                    self.at += 1;
+                    unescaped.push(self.escape()?);
+                    from = self.at;
+                }
+                Some(_) => return Err(self.error("a control character in a string")),
+                None => return Err(self.error("the text ends too early")),
+            }
+        }
+    }
+
+    /// Reads what follows a backslash.
+    fn escape(&mut self) -> Result<char, Error> {
+        let simple = match self.peek() {
+            Some(b'u') => {
+                self.at += 1;
+                return self.unicode();
+            }
+            Some(b @ (b'"' | b'\\' | b'/')) => char::from(b),
+            Some(b'n') => '\n',
+            Some(b't') => '\t',
+            Some(b'r') => '\r',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(_) => return Err(self.error("an unknown escape")),
+            None => return Err(self.error("the text ends too early")),
+        };
+        self.at += 1;
+        Ok(simple)
+    }
+
+    /// Reads the digits of `\uXXXX`, and of the low surrogate behind a high one.
+    fn unicode(&mut self) -> Result<char, Error> {
+        let first = self.hex4()?;
+        if let 0xD800..=0xDBFF = first {
+            let behind = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            if behind.starts_with(b"\\u") {
+                let back = self.at;
+                self.at += 2;
+                let second = self.hex4()?;
+                if let 0xDC00..=0xDFFF = second {
+                    let scalar = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+                    return Ok(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER));
+                }
+                // what follows is no second half: it is read again, for itself
+                self.at = back;
+            }
+        }
+        Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    /// Reads four hexadecimal digits.
+    fn hex4(&mut self) -> Result<u32, Error> {
+        let mut value = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|b| char::from(b).to_digit(16));
+            value =
+                value * 16 + digit.ok_or(self.error("four hexadecimal digits were expected"))?;
+            self.at += 1;
+        }
+        Ok(value)
+    }
+}
+
+/// How many bytes from the start of `text` stand for themselves in a string. Eight at a time: a
+/// transcript is mostly long strings.
+fn plain(text: &[u8]) -> usize {
+    /// 0x01 in each byte.
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    /// 0x80 in each byte.
+    const HIGHS: u64 = ONES << 7;
+    // For bytes below 0x80 the subtraction borrows exactly where a byte is below `n`; bytes above
+    // are masked out by `!x`. A false mark can only stand above a true one.
+    let below = |x: u64, n: u64| x.wrapping_sub(ONES.wrapping_mul(n)) & !x & HIGHS;
+    let equal = |x: u64, byte: u8| below(x ^ ONES.wrapping_mul(u64::from(byte)), 1);
+
+    let mut done = 0;
+    for chunk in text.chunks_exact(8) {
+        let x = chunk.try_into().map_or(0, u64::from_le_bytes);
+        let marks = below(x, 0x20) | equal(x, b'"') | equal(x, b'\\');
+        if marks != 0 {
+            return done + usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
+        }
+        done += 8;
+    }
+    let special = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+    let tail = text.get(done..).unwrap_or_default();
+    done + tail.iter().position(special).unwrap_or(tail.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text's value, written back.
+    fn round(text: &str) -> String {
+        parse(text.as_bytes()).map_or_else(|e| format!("{e}"), |v| v.to_json())
+    }
+
+    #[test]
+    fn values_come_back_as_they_were_written() {
+        for text in [
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0",
+            "-1.50e+10",
+            "123456789012345678901234567890",
+            "1E400",
+            r#""""#,
+            r#""a\nb\"\\\t\r""#,
+            "\"\u{2028}\u{2029}\u{85}\u{7f}é😀\"",
+            "[]",
+            "{}",
+            r#"[1,[2,[3]],{"a":{"b":[]}}]"#,
+            r#"{"id":1,"id":2}"#,
+        ] {
+            assert_eq!(round(text), text);
+        }
+        assert_eq!(round(" [ 1 , 2 ]\r\n\t"), "[1,2]");
+        assert_eq!(
+            round(r#""\u0041\u00e9\/\b\f\u0000\u001f""#),
+            r#""Aé/\u0008\u000c\u0000\u001f""#
+        );
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_at_the_right_byte() {
+        for (text, at) in [
+            ("", 0),
+            (" ", 1),
+            ("nul", 0),
+            ("truex", 4),
+            ("01", 1),
+            ("-", 1),
+            ("+1", 0),
+            (".5", 0),
+            ("1.", 2),
+            ("1e", 2),
+            ("1e+", 3),
+            ("0x1", 1),
+            ("NaN", 0),
+            ("Infinity", 0),
+            ("[1,]", 3),
+            ("[1 2]", 3),
+            ("[", 1),
+            ("[1", 2),
+            ("{\"a\"}", 4),
+            ("{\"a\":}", 5),
+            ("{\"a\":1,}", 7),
+            ("{a:1}", 1),
+            ("{'a':1}", 1),
+            ("\"a", 2),
+            ("\"a\tb\"", 2),
+            ("\"12345678\u{1}\"", 9),
+            ("\"\\x\"", 2),
+            ("\"\\u12\"", 5),
+            ("\"\\u 041\"", 3),
+            ("\"\\u+041\"", 3),
+            ("1 2", 2),
+            ("[]]", 2),
+            ("\u{feff}[]", 0),
+            ("[\u{a0}1]", 1),
+            ("[1]//", 3),
+        ] {
+            assert_eq!(parse(text.as_bytes()).map_err(|e| e.at), Err(at), "{text:?}");
+        }
+        assert_eq!(parse(b"\"ab\xff\"").map_err(|e| e.at), Err(3));
+        assert_eq!(parse(b"\"\xc0\xaf\"").map_err(|e| e.at), Err(1), "overlong");
+        assert_eq!(parse(b"\"\xed\xa0\x80\"").map_err(|e| e.at), Err(1), "a surrogate in UTF-8");
+    }
+
+    #[test]
+    fn surrogates_join_and_a_lone_one_is_replaced() {
+        for (text, value) in [
+            (r#""\ud83d\ude00""#, "😀"),
+            (r#""\ud800""#, "\u{fffd}"),
+            (r#""\udc00x""#, "\u{fffd}x"),
+            (r#""\ud800\ud800""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud800\u0041""#, "\u{fffd}A"),
+            (r#""\ud800\n""#, "\u{fffd}\n"),
+            (r#""\uDBFF\uDFFF""#, "\u{10ffff}"),
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap().as_str(), Some(value), "{text}");
+        }
+        assert!(parse(br#""\ud800\u12""#).is_err());
+    }
+
+    #[test]
+    fn strings_are_borrowed_where_nothing_is_escaped() {
+        let borrowed = |text| matches!(parse(text), Ok(Value::String(Cow::Borrowed(_))));
+        assert!(borrowed("\"plain é\"".as_bytes()));
+        assert!(!borrowed(br#""a\n""#));
+    }
+
+    #[test]
+    fn members_are_found_by_their_decoded_name_and_the_last_wins() {
+        let value = parse(br#"{"\u006dethod":"a","method":"b","n":1.0,"big":9007199254740993}"#);
+        let value = value.unwrap();
+        assert_eq!(value.get("method").and_then(Value::as_str), Some("b"));
+        assert_eq!(value.get("n").and_then(Value::as_i64), None);
+        assert_eq!(value.get("n").and_then(Value::as_f64), Some(1.0));
+        assert_eq!(value.get("big").and_then(Value::as_u64), Some(9_007_199_254_740_993));
+        assert_eq!(value.get("absent"), None);
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert!(parse(nested(128).as_bytes()).is_ok());
+        assert_eq!(parse(nested(129).as_bytes()).map_err(|e| e.what), Err("nested too deep"));
+        assert_eq!(parse("[".repeat(1_000_000).as_bytes()).map_err(|e| e.at), Err(128));
+        assert!(parse("{\"a\":".repeat(200_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_fast_scan_agrees_with_the_plain_one() {
+        // every byte value at every place of two words, and in the tail behind them
+        for byte in 0..=255u8 {
+            for at in 0..20 {
+                let mut text = [b'x'; 20];
+                text[at] = byte;
+                text[19] = b'"';
+                let slow = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+                assert_eq!(plain(&text), text.iter().position(slow).unwrap(), "{byte} at {at}");
+            }
+        }
+        for pair in 0..=0xffffu16 {
+            let [a, b] = pair.to_be_bytes();
+            let text = [b'x', b'x', b'x', a, b, b'"', b'x', b'x'];
+            let slow = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+            assert_eq!(plain(&text), text.iter().position(slow).unwrap(), "{pair:04x}");
+        }
+    }
+
+    #[test]
+    fn every_short_text_is_refused_or_survives_a_round_trip() {
+        let alphabet = b"{}[]\":,0-1.eE\\utn \x01\xc3\xa9";
+        let mut texts = vec![Vec::new()];
+        for _ in 0..4 {
+            let longer = |t: &Vec<u8>| {
+                let t = t.clone();
+                alphabet.iter().map(move |b| [t.as_slice(), &[*b]].concat())
+            };
+            texts = texts.iter().flat_map(longer).collect();
+            for text in &texts {
+                if let Ok(value) = parse(text) {
+                    let again = value.to_json();
+                    assert_eq!(parse(again.as_bytes()), Ok(value), "{text:?}");
+                }
+            }
+        }
+    }
+}

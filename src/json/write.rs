@@ -1,0 +1,151 @@
+//! JSON text, written straight into one buffer: no tree is built to be written.
+
+use super::Value;
+
+/// Appends `text` as a JSON string. Only `"`, `\` and what lies below U+0020 is escaped.
+pub fn quote(out: &mut String, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => {
+                out.push_str(if control < '\u{10}' { "\\u000" } else { "\\u001" });
+                out.extend(char::from_digit(u32::from(control) & 15, 16));
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+/// Appends an object whose members `fill` writes.
+pub fn object(out: &mut String, fill: impl FnOnce(&mut Object<'_>)) {
+    out.push('{');
+    fill(&mut Object { out, empty: true });
+    out.push('}');
+}
+
+/// Appends an array whose elements `fill` writes.
+pub fn array(out: &mut String, fill: impl FnOnce(&mut Array<'_>)) {
+    out.push('[');
+    fill(&mut Array { out, empty: true });
+    out.push(']');
+}
+
+/// An object that is being written.
+pub struct Object<'a> {
+    /// Where the text goes.
+    out: &'a mut String,
+    /// No member was written yet.
+    empty: bool,
+}
+
+impl Object<'_> {
+    /// Writes what stands before a member's value, and gives the place for the value.
+    fn key(&mut self, key: &str) -> &mut String {
+        if !self.empty {
+            self.out.push(',');
+        }
+        self.empty = false;
+        quote(self.out, key);
+        self.out.push(':');
+        self.out
+    }
+
+    /// A string member.
+    pub fn str(&mut self, key: &str, value: &str) -> &mut Self {
+        quote(self.key(key), value);
+        self
+    }
+
+    /// A string member, left out where there is no value.
+    pub fn maybe_str(&mut self, key: &str, value: Option<&str>) -> &mut Self {
+        if let Some(value) = value {
+            self.str(key, value);
+        }
+        self
+    }
+
+    /// An integer member.
+    pub fn int(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
+        let text = value.into().to_string();
+        self.raw(key, &text)
+    }
+
+    /// A boolean member.
+    pub fn bool(&mut self, key: &str, value: bool) -> &mut Self {
+        self.raw(key, if value { "true" } else { "false" })
+    }
+
+    /// A member whose value is JSON text already.
+    pub fn raw(&mut self, key: &str, json: &str) -> &mut Self {
+        self.key(key).push_str(json);
+        self
+    }
+
+    /// A member with a parsed value.
+    pub fn value(&mut self, key: &str, value: &Value<'_>) -> &mut Self {
+        value.write(self.key(key));
+        self
+    }
+
+    /// A member that is an object.
+    pub fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) -> &mut Self {
+        object(self.key(key), fill);
+        self
+    }
+
+    /// A member that is an array.
+    pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array<'_>)) -> &mut Self {
+        array(self.key(key), fill);
+        self
+    }
+}
+
+/// An array that is being written.
+pub struct Array<'a> {
+    /// Where the text goes.
+    out: &'a mut String,
+    /// No element was written yet.
+    empty: bool,
+}
+
+impl Array<'_> {
+    /// Writes what stands before an element, and gives the place for it.
+    fn next(&mut self) -> &mut String {
+        if !self.empty {
+            self.out.push(',');
+        }
+        self.empty = false;
+        self.out
+    }
+
+    /// A string.
+    pub fn str(&mut self, value: &str) -> &mut Self {
+        quote(self.next(), value);
+        self
+    }
+
+    /// A parsed value.
+    pub fn value(&mut self, value: &Value<'_>) -> &mut Self {
+        value.write(self.next());
+        self
+    }
+
+    /// An object.
+    pub fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) -> &mut Self {
+        object(self.next(), fill);
+        self
+    }
+}

@@ -1,0 +1,87 @@
+//! codex-mcp-swarm: an MCP server that runs many `OpenAI` Codex CLI tasks at once and loses none.
+//!
+//! From the command line to a role, and from what comes of it to an exit status. Nothing else.
+
+mod cli;
+mod clock;
+mod codex;
+mod json;
+mod lines;
+mod log;
+mod mcp;
+mod rpc;
+mod server;
+mod settings;
+mod supervisor;
+mod sys;
+mod task;
+
+use cli::Role;
+use settings::Settings;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// The command line was wrong.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    match cli::parse(words) {
+        Err(usage) => {
+            log::say(&usage.to_string());
+            ExitCode::from(USAGE)
+        }
+        Ok(Role::Help) => print(cli::HELP),
+        Ok(Role::Version) => print(&format!("codex-mcp-swarm {}\n", mcp::VERSION)),
+        Ok(Role::Serve(flags)) => serve(flags),
+        Ok(Role::Supervise(id, directory)) => supervise(&id, &directory),
+    }
+}
+
+/// Prints a text on stdout. A reader that has seen enough is no failure.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Reads the environment and sets the log up.
+fn settings(flags: cli::Flags) -> (Settings, std::path::PathBuf, Vec<String>) {
+    let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let (settings, wrong) = Settings::read(flags, |name| std::env::var(name).ok(), &here);
+    log::set_up(settings.log.clone(), settings.log_level);
+    (settings, here, wrong)
+}
+
+/// Serves MCP until the client is gone.
+fn serve(flags: cli::Flags) -> ExitCode {
+    let (settings, here, wrong) = settings(flags);
+    for text in wrong {
+        log::say(&text);
+        log::warning(&text);
+    }
+    if std::io::stdin().is_terminal() {
+        log::say("this is an MCP server; it reads JSON-RPC on stdin, one message per line");
+        log::say("see 'codex-mcp-swarm --help' and 'man codex-mcp-swarm'; end it with Ctrl-D");
+    }
+    match server::run::serve(settings, here) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            log::say(&format!("cannot serve: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Supervises one task. Only a server starts this role, and what it has to know is in the record.
+fn supervise(id: &str, directory: &str) -> ExitCode {
+    let (settings, ..) = settings(cli::Flags::default());
+    if let Some(id) = task::Id::read(id) {
+        supervisor::run(&task::Store::new(directory), id, settings.max_age);
+        ExitCode::SUCCESS
+    } else {
+        log::say(&format!("supervise: {id:?} is no task id; a server starts this, not a person"));
+        ExitCode::from(USAGE)
+    }
+}

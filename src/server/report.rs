@@ -1,0 +1,392 @@
+//! What is told of a task, as text for a model and as JSON for a program. Decides nothing.
+
+use super::watched::{self, Watched};
+use crate::clock::span;
+use crate::codex::transcript::excerpt;
+use crate::json::{self, Object};
+use crate::log;
+use crate::task::store::Part;
+use crate::task::{Status, Store};
+use std::fmt::Write;
+
+/// How many characters of answers one result holds. Clients cut at 40,000 to 100,000 in ways of
+/// their own, and what they cut is lost; what is cut here can be read elsewhere.
+const ANSWERS: usize = 48_000;
+
+/// What stands in place of an answer where there is none.
+const NO_ANSWER: &str = "(Codex gave no final message.)";
+
+/// Silence that is worth a word, in milliseconds.
+const QUIET: u64 = 10_000;
+
+/// A task, and what it takes to tell of it.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The task.
+    pub task: &'a Watched,
+    /// Where its files are.
+    pub store: &'a Store,
+    /// Milliseconds since 1970.
+    pub now: u64,
+}
+
+/// Adds a `Name: value` line.
+fn line(out: &mut String, name: &str, value: impl std::fmt::Display) {
+    let _ = writeln!(out, "{name}: {value}");
+}
+
+/// Adds a line, if there is a value.
+fn maybe_line(out: &mut String, name: &str, value: Option<impl std::fmt::Display>) {
+    if let Some(value) = value {
+        line(out, name, value);
+    }
+}
+
+impl View<'_> {
+    /// How long the task ran or has run.
+    fn elapsed(&self) -> String {
+        span(self.task.record.elapsed(self.now))
+    }
+
+    /// The exit status behind a comma, where there is one.
+    fn exit(&self) -> String {
+        self.task.record.exit.map_or(String::new(), |exit| format!(", exit {exit}"))
+    }
+
+    /// The URI of the task's resource, with something behind it.
+    fn uri(&self, behind: &str) -> String {
+        format!("codex-swarm:///tasks/{}{behind}", self.task.id())
+    }
+
+    /// What it is doing now, in one line.
+    pub fn doing(&self) -> String {
+        let transcript = &self.task.transcript;
+        let status = self.task.record.status;
+        let doing = if status == Status::Running { transcript.doing() } else { None };
+        doing.unwrap_or(status.name()).to_owned()
+    }
+
+    /// The block of `codex_status`.
+    pub fn status(&self) -> String {
+        let (record, transcript) = (&self.task.record, &self.task.transcript);
+        let elapsed = self.elapsed();
+        let how = match record.status {
+            Status::Completed => format!("COMPLETED in {elapsed}"),
+            Status::Cancelled => format!("CANCELLED after {elapsed}"),
+            Status::Failed => format!("FAILED in {elapsed}{}", self.exit()),
+            _ => format!("{elapsed} elapsed"),
+        };
+        let mut out = format!("=== Task {} ({how}) ===\n", self.task.id());
+        line(&mut out, "Phase", record.status.name());
+        maybe_line(&mut out, "Thread ID", self.task.thread());
+        line(&mut out, "Tools called", transcript.tools);
+        if !transcript.running.is_empty() {
+            line(&mut out, "Tools running", transcript.running.len());
+        }
+        maybe_line(&mut out, "Last tool", transcript.last_tool.as_deref());
+        maybe_line(&mut out, "Output", transcript.output.as_deref());
+        maybe_line(&mut out, "Thinking", transcript.thinking.as_deref());
+        let plan = transcript.plan.map(|(done, all)| format!("{done} of {all} done"));
+        maybe_line(&mut out, "Plan", plan);
+        if !transcript.files.is_empty() {
+            line(&mut out, "Files changed", transcript.files.len());
+        }
+        maybe_line(&mut out, "Tokens", self.tokens());
+        if !record.status.is_final() {
+            let quiet = self.task.quiet(self.store).filter(|quiet| *quiet >= QUIET);
+            maybe_line(&mut out, "Quiet", quiet.map(|quiet| format!("{}s", quiet / 1000)));
+            maybe_line(&mut out, "Retry", transcript.notice.as_deref().map(excerpt));
+        }
+        self.warnings(&mut out);
+        if record.status == Status::Failed {
+            self.failure(&mut out);
+        }
+        out
+    }
+
+    /// The tokens of this turn.
+    fn tokens(&self) -> Option<String> {
+        let usage = self.task.usage()?;
+        Some(format!("in {}, cached {}, out {}", usage.input, usage.cached, usage.output))
+    }
+
+    /// Adds what Codex and we have to warn of.
+    fn warnings(&self, out: &mut String) {
+        for warning in &self.task.transcript.warnings {
+            line(out, "Warning", warning);
+        }
+        let record = &self.task.record;
+        if record.status != Status::Failed {
+            maybe_line(out, "Warning", record.failure.as_deref());
+        }
+        if record.inferred && record.status.is_final() {
+            line(out, "Warning", "the supervisor was gone; this verdict is inferred");
+        }
+    }
+
+    /// Adds why the task failed and what to do about it.
+    fn failure(&self, out: &mut String) {
+        let failure = self.task.failure(self.store);
+        line(out, "Model", self.task.record.model.as_deref().unwrap_or("Codex's default"));
+        line(out, "Cause", failure.cause);
+        let (name, retryable) = (failure.category.name(), failure.category.retryable());
+        line(out, "Category", format!("{name} (retryable: {retryable})"));
+        line(out, "What to do", failure.category.advice());
+        let stderr = watched::tail(self.store, self.task.id(), Part::Stderr, 2048);
+        if !stderr.trim().is_empty() {
+            let _ = writeln!(out, "stderr (diagnostics, its end):\n{}", stderr.trim_end());
+        }
+    }
+
+    /// The answer, of at most `limit` characters. What is longer is cut in the middle, and the place
+    /// of the whole is named.
+    fn answer(&self, limit: usize) -> Option<String> {
+        let answer = self.task.answer()?;
+        let Some((head, tail, left_out)) = halves(&answer, limit) else { return Some(answer) };
+        let path = self.store.path(self.task.id(), Part::Answer);
+        let kept = match self.store.create(self.task.id(), Part::Answer, answer.as_bytes()) {
+            Err(why) if why.kind() != std::io::ErrorKind::AlreadyExists => {
+                log::warning(&format!("cannot write {}: {why}", path.display()));
+                String::new()
+            }
+            _ => format!(" and {}", path.display()),
+        };
+        let uri = self.uri("/result");
+        Some(format!(
+            "{head}\n\n[… {left_out} characters are left out here; the whole is {uri}{kept} …]\n\n\
+             {tail}"
+        ))
+    }
+
+    /// The length of the answer, in characters.
+    fn answer_length(&self) -> usize {
+        self.task.answer().map_or(0, |answer| answer.chars().count())
+    }
+
+    /// The block of `codex_wait` for a task, with at most `limit` characters of its answer.
+    fn result(&self, limit: usize) -> String {
+        let record = &self.task.record;
+        let (id, elapsed) = (self.task.id(), self.elapsed());
+        let mut out = String::new();
+        let how = match record.status {
+            Status::Completed => format!("(completed in {elapsed}) ==="),
+            Status::Failed => format!("(failed in {elapsed}{}) ===", self.exit()),
+            Status::Cancelled => format!("(cancelled after {elapsed}) ==="),
+            _ => "=== STILL RUNNING (wait timed out, task is NOT killed; call codex_wait again)"
+                .into(),
+        };
+        let _ = writeln!(out, "=== Task {id} {how}");
+        maybe_line(&mut out, "Thread ID", self.task.thread());
+        match record.status {
+            Status::Completed | Status::Failed | Status::Cancelled => {
+                self.warnings(&mut out);
+                if record.status == Status::Failed {
+                    self.failure(&mut out);
+                }
+                let answer = self.answer(limit);
+                let none = (record.status == Status::Completed).then(|| NO_ANSWER.to_owned());
+                if let Some(answer) = answer.or(none) {
+                    let _ = writeln!(out, "\n{answer}");
+                }
+            }
+            _ => {
+                line(&mut out, "Elapsed", elapsed);
+                line(&mut out, "Now", self.doing());
+            }
+        }
+        out
+    }
+
+    /// The text of `codex` and `codex_reply`: the answer first, then how to go on.
+    pub fn reply(&self, ephemeral: bool) -> String {
+        let record = &self.task.record;
+        let (id, elapsed) = (self.task.id(), self.elapsed());
+        let mut out = String::new();
+        let answer = self.answer(ANSWERS);
+        match record.status {
+            Status::Completed => {
+                out.push_str(answer.as_deref().unwrap_or(NO_ANSWER));
+                out.push('\n');
+            }
+            status => {
+                let how = if status == Status::Cancelled { "was cancelled" } else { "failed" };
+                let _ = writeln!(out, "Task {id} {how} after {elapsed}{}.", self.exit());
+                if status == Status::Failed {
+                    self.failure(&mut out);
+                }
+                if let Some(answer) = answer {
+                    let _ = writeln!(out, "\nIts last message was:\n{answer}");
+                }
+            }
+        }
+        out.push_str("\n---\n");
+        if let Some(thread) = self.task.thread() {
+            line(&mut out, "Thread ID", thread);
+            if !ephemeral {
+                line(&mut out, "To go on", "codex_reply with this threadId");
+            }
+        }
+        line(&mut out, "Task ID", id);
+        maybe_line(&mut out, "Tokens", self.tokens());
+        self.warnings(&mut out);
+        out
+    }
+
+    /// Writes the task as JSON; `limit` is the most characters of its answer.
+    pub fn write(&self, o: &mut Object<'_>, limit: Option<usize>) {
+        let (record, transcript) = (&self.task.record, &self.task.transcript);
+        o.str("taskId", &self.task.id().to_string()).str("status", record.status.name());
+        o.maybe_str("threadId", self.task.thread());
+        if let Some(limit) = limit {
+            let answer = self.answer(limit);
+            if record.status.is_final() {
+                o.str("content", answer.as_deref().unwrap_or_default());
+            }
+        }
+        o.int("elapsedSeconds", record.elapsed(self.now) / 1000);
+        o.str("startedAt", &crate::clock::utc(record.started));
+        o.maybe_str("completedAt", record.completed.map(crate::clock::utc).as_deref());
+        if let Some(exit) = record.exit {
+            o.int("exitCode", exit);
+        }
+        o.str("cwd", &record.cwd);
+        o.maybe_str("model", record.model.as_deref());
+        o.maybe_str("sandbox", record.sandbox.as_deref());
+        o.int("toolsCalled", transcript.tools);
+        o.maybe_str("lastTool", transcript.last_tool.as_deref());
+        o.maybe_str("output", transcript.output.as_deref());
+        if let Some((done, all)) = transcript.plan {
+            o.object("plan", |o| {
+                o.int("done", done).int("steps", all);
+            });
+        }
+        if !transcript.files.is_empty() {
+            o.array("files", |a| {
+                for file in &transcript.files {
+                    a.str(file);
+                }
+            });
+        }
+        if let Some(usage) = self.task.usage() {
+            o.object("usage", |o| usage.write(o));
+        }
+        let quiet = self.task.quiet(self.store).filter(|_| !record.status.is_final());
+        if let Some(quiet) = quiet {
+            o.int("quietSeconds", quiet / 1000);
+        }
+        let mut warnings = String::new();
+        self.warnings(&mut warnings);
+        if !warnings.is_empty() {
+            o.str("warning", warnings.trim_end());
+        }
+        if record.status == Status::Failed {
+            let failure = self.task.failure(self.store);
+            o.object("failure", |o| {
+                o.str("cause", &failure.cause).str("category", failure.category.name());
+                o.str("retryable", failure.category.retryable());
+                o.str("advice", failure.category.advice());
+            });
+        }
+        if record.inferred {
+            o.bool("inferred", true);
+        }
+    }
+
+    /// The task as a JSON object with its answer.
+    pub fn json(&self) -> String {
+        let mut out = String::new();
+        json::object(&mut out, |o| self.write(o, Some(ANSWERS)));
+        out
+    }
+
+    /// The task as the structured result of `codex`, whose two members `OpenAI`'s server promised.
+    pub fn reply_json(&self) -> String {
+        let mut out = String::new();
+        json::object(&mut out, |o| {
+            if self.task.thread().is_none() {
+                o.str("threadId", "");
+            }
+            self.write(o, Some(ANSWERS));
+        });
+        out
+    }
+}
+
+/// The text of `codex_wait` and `codex_batch`: the answers share the room there is.
+pub fn results(views: &[View<'_>]) -> String {
+    let limit = fair_limit(views);
+    let blocks: Vec<String> = views.iter().map(|view| view.result(limit)).collect();
+    blocks.join("\n")
+}
+
+/// Tasks as the JSON object `{"tasks": […]}`, with their answers where `content` says so.
+pub fn tasks_json(views: &[View<'_>], content: bool) -> String {
+    let limit = content.then(|| fair_limit(views));
+    let mut out = String::new();
+    json::object(&mut out, |o| {
+        o.array("tasks", |a| {
+            for view in views {
+                a.object(|o| view.write(o, limit));
+            }
+        });
+    });
+    out
+}
+
+/// How long each answer may be so that all together fit.
+fn fair_limit(views: &[View<'_>]) -> usize {
+    let ended = views.iter().filter(|view| view.task.is_final());
+    fair_share(ended.map(View::answer_length).collect(), ANSWERS)
+}
+
+/// The longest limit by which all lengths together stay within the room: what the short ones leave
+/// goes to the long ones.
+fn fair_share(mut lengths: Vec<usize>, mut room: usize) -> usize {
+    lengths.sort_unstable();
+    let mut count = lengths.len();
+    for length in lengths {
+        if length > room / count {
+            return room / count;
+        }
+        room -= length;
+        count -= 1;
+    }
+    ANSWERS
+}
+
+/// The two ends of a text that is longer than `limit` characters, and how many lie between.
+pub fn halves(text: &str, limit: usize) -> Option<(&str, &str, usize)> {
+    // a text of so many bytes cannot have more characters
+    if text.len() <= limit {
+        return None;
+    }
+    let length = text.chars().count();
+    let left_out = length.checked_sub(limit).filter(|left_out| *left_out > 0)?;
+    let place = |chars: usize| text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    let head = text.get(..place(limit / 2))?;
+    let tail = text.get(place(length - (limit - limit / 2))..)?;
+    Some((head, tail, left_out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_answers_leave_their_room_to_long_ones() {
+        assert_eq!(fair_share(vec![], 100), ANSWERS);
+        assert_eq!(fair_share(vec![10, 20], 100), ANSWERS);
+        assert_eq!(fair_share(vec![1000], 100), 100);
+        assert_eq!(fair_share(vec![1000, 10, 1000], 100), 45);
+        assert_eq!(fair_share(vec![50, 50], 100), ANSWERS);
+        assert_eq!(fair_share(vec![usize::MAX; 200], 100), 0);
+    }
+
+    #[test]
+    fn a_long_text_loses_its_middle_and_no_half_characters() {
+        assert_eq!(halves("éééé", 4), None);
+        assert_eq!(halves("aééééb", 4), Some(("aé", "éb", 2)));
+        assert_eq!(halves("abcde", 3), Some(("a", "de", 2)));
+        assert_eq!(halves("abc", 0), Some(("", "", 3)));
+    }
+}

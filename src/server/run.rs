@@ -1,0 +1,293 @@
+//! The loop: waits for the client, the supervisors and the signals, tells the core, and carries out
+//! what it says. Nothing here blocks but poll(2), and nothing here is decided.
+
+use super::core::{Action, Event, Server};
+use crate::clock::Now;
+use crate::lines::{Line, Lines};
+use crate::log;
+use crate::settings::Settings;
+use crate::supervisor;
+use crate::sys::{self, PIPE_BUF, PollFd, Signal, Signals};
+use crate::task::Id;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest line that a client may write: twelve times the longest prompt would be longer, but
+/// no client escapes every character of it.
+const LINE_LIMIT: usize = 16_000_000 - 1;
+
+/// While more than this waits to be written, the client is not read: it shall read first.
+const OUTBOX_LIMIT: usize = 16 << 20;
+
+/// How long a client that has closed its end is given to take the next piece of what it is owed.
+const FAREWELL: Duration = Duration::from_millis(50);
+
+/// Serves until the client is gone or a signal says so.
+pub fn serve(settings: Settings, here: PathBuf) -> io::Result<()> {
+    let caught = [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Child];
+    let mut run = Run {
+        start: Instant::now(),
+        signals: Signals::catch(&caught)?,
+        // not through `Stdin` and `Stdout`: their buffers would hide from poll(2) what is in them
+        client: [own(&io::stdin())?, own(&io::stdout())?],
+        input: Lines::new(LINE_LIMIT),
+        outbox: VecDeque::new(),
+        supervisors: BTreeMap::new(),
+        watches: Vec::new(),
+        children: Vec::new(),
+        task_dir: settings.task_dir.clone(),
+        client_gone: false,
+    };
+    let mut core = Server::new(settings, here);
+    while !run.client_gone {
+        run.turn(&mut core);
+    }
+    run.say_farewell();
+    Ok(())
+}
+
+/// A standard stream as a plain file.
+fn own(stream: &impl AsFd) -> io::Result<File> {
+    stream.as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// The descriptors of a server.
+struct Run {
+    /// Steady time counts from here.
+    start: Instant,
+    /// What came for this process.
+    signals: Signals,
+    /// Where the client writes, and where it reads.
+    client: [File; 2],
+    /// The client's line that has begun.
+    input: Lines,
+    /// What the client has not taken yet.
+    outbox: VecDeque<u8>,
+    /// The sockets to the supervisors that this server started.
+    supervisors: BTreeMap<Id, UnixStream>,
+    /// The supervisors of other servers whose end somebody waits for.
+    watches: Vec<(Id, OwnedFd)>,
+    /// The supervisors to reap.
+    children: Vec<Child>,
+    /// Where they find their tasks.
+    task_dir: PathBuf,
+    /// The client hung up, or a signal told us to end.
+    client_gone: bool,
+}
+
+/// What is ready.
+struct Ready {
+    /// A signal came.
+    signals: bool,
+    /// The client wrote, or hung up.
+    input: bool,
+    /// The client can be written to, or hung up.
+    output: bool,
+    /// Supervisors of ours that said something.
+    supervisors: Vec<Id>,
+    /// Supervisors of others that ended.
+    watches: Vec<Id>,
+}
+
+impl Run {
+    /// Waits for something to happen and deals with it. The client comes last, so that its question
+    /// meets what is known by now.
+    fn turn(&mut self, core: &mut Server) {
+        let ready = self.wait(core.deadline());
+        if ready.signals {
+            self.on_signals();
+        }
+        for id in ready.supervisors {
+            self.hear(core, id);
+        }
+        for id in ready.watches {
+            self.watches.retain(|(watched, _)| *watched != id);
+            self.tell(core, Event::Gone(id));
+        }
+        if core.deadline().is_some_and(|due| due <= self.start.elapsed()) {
+            self.tell(core, Event::Tick);
+        }
+        if ready.input {
+            self.read(core);
+        }
+        if ready.output {
+            self.write();
+        }
+    }
+
+    /// Waits until something is ready, or until the deadline.
+    fn wait(&self, deadline: Option<Duration>) -> Ready {
+        let [stdin, stdout] = &self.client;
+        let reads = self.outbox.len() < OUTBOX_LIMIT;
+        let writes = !self.outbox.is_empty();
+        let mut fds = vec![
+            PollFd::reading(self.signals.fd()),
+            if reads { PollFd::reading(stdin.as_fd()) } else { PollFd::watching(stdin.as_fd()) },
+            if writes { PollFd::writing(stdout.as_fd()) } else { PollFd::watching(stdout.as_fd()) },
+        ];
+        fds.extend(self.supervisors.values().map(|socket| PollFd::reading(socket.as_fd())));
+        fds.extend(self.watches.iter().map(|(_, process)| PollFd::reading(process.as_fd())));
+        let timeout = deadline.map(|due| due.saturating_sub(self.start.elapsed()));
+        if let Err(why) = sys::poll(&mut fds, timeout) {
+            log::warning(&format!("poll failed: {why}"));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let mut answers = fds.iter().map(PollFd::ready);
+        let mut next = || answers.next().unwrap_or(false);
+        Ready {
+            signals: next(),
+            input: next(),
+            output: next(),
+            supervisors: self.supervisors.keys().filter(|_| next()).copied().collect(),
+            watches: self.watches.iter().filter(|_| next()).map(|(id, _)| *id).collect(),
+        }
+    }
+
+    /// Gives the core an event, and carries out what it says.
+    fn tell(&mut self, core: &mut Server, event: Event<'_>) {
+        let actions = core.handle(event, Now::read(self.start));
+        for action in actions {
+            match action {
+                Action::Send(line) => {
+                    self.outbox.extend(line.as_bytes());
+                    self.outbox.push_back(b'\n');
+                }
+                Action::Launch(id) => {
+                    if let Err(why) = self.launch(id) {
+                        let why = format!("its supervisor could not be started: {why}");
+                        self.tell(core, Event::NotLaunched(id, why));
+                    }
+                }
+                Action::Cancel(id) => self.word(id, supervisor::CANCEL),
+                Action::Detach(id) => self.word(id, supervisor::DETACH),
+                Action::Watch(id, process) => self.watches.push((id, process)),
+            }
+        }
+    }
+
+    /// Starts the supervisor of a task: this very program, even where the file was replaced since.
+    fn launch(&mut self, id: Id) -> io::Result<()> {
+        let myself = Path::new("/proc/self/exe");
+        let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        let child = Command::new(program)
+            .arg0("codex-mcp-swarm")
+            .args(["supervise", &id.to_string()])
+            .arg(&self.task_dir)
+            .stdin(OwnedFd::from(theirs.try_clone()?))
+            .stdout(OwnedFd::from(theirs))
+            .stderr(Stdio::null())
+            .spawn()?;
+        self.children.push(child);
+        self.supervisors.insert(id, ours);
+        Ok(())
+    }
+
+    /// Says a word to a supervisor. One that is gone has ended its task.
+    fn word(&mut self, id: Id, word: u8) {
+        if let Some(socket) = self.supervisors.get_mut(&id) {
+            let _ = socket.write(&[word]);
+        }
+    }
+
+    /// Hears what a supervisor says, and says it to the core once, however often it was said.
+    fn hear(&mut self, core: &mut Server, id: Id) {
+        let Some(socket) = self.supervisors.get_mut(&id) else { return };
+        let mut words = [0; 4096];
+        match socket.read(&mut words) {
+            Ok(count @ 1..) => {
+                let words = words.get(..count).unwrap_or_default();
+                let changed = words.contains(&supervisor::NEW_RECORD);
+                let event = if changed { Event::Changed(id) } else { Event::Output(id) };
+                self.tell(core, event);
+            }
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Ok(_) | Err(_) => {
+                self.supervisors.remove(&id);
+                self.tell(core, Event::Gone(id));
+            }
+        }
+    }
+
+    /// Deals with the signals that came.
+    fn on_signals(&mut self) {
+        for signal in self.signals.take() {
+            match signal {
+                Signal::Child => {
+                    self.children
+                        .retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
+                }
+                _ => self.client_gone = true,
+            }
+        }
+    }
+
+    /// Reads once from the client, which does not block after poll(2) said that there is something,
+    /// and gives the core every line that is complete. The end of stdin ends the last line.
+    fn read(&mut self, core: &mut Server) {
+        let mut piece = [0; 64 << 10];
+        let [stdin, _] = &mut self.client;
+        let count = match stdin.read(&mut piece) {
+            Ok(count) => count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return,
+            Err(_) => 0,
+        };
+        let mut input = std::mem::replace(&mut self.input, Lines::new(LINE_LIMIT));
+        let each = |at: u64, line: Line<'_>| match line {
+            Line::Whole(mut bytes) => {
+                if at == 0 {
+                    bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+                }
+                self.tell(core, Event::Message(bytes));
+            }
+            Line::Overlong(length) => self.tell(core, Event::Overlong(length)),
+        };
+        if count == 0 {
+            input.finish(each);
+            self.client_gone = true;
+        } else {
+            input.feed(piece.get(..count).unwrap_or_default(), each);
+        }
+        self.input = input;
+    }
+
+    /// Writes to the client what surely does not block.
+    fn write(&mut self) {
+        let [_, stdout] = &mut self.client;
+        let (head, _) = self.outbox.as_slices();
+        let piece = head.get(..PIPE_BUF).unwrap_or(head);
+        // ready without a byte to write: the other end is gone
+        match stdout.write(piece) {
+            Ok(0) => self.client_gone = true,
+            Ok(count) => drop(self.outbox.drain(..count)),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => {
+                self.outbox.clear();
+                self.client_gone = true;
+            }
+        }
+    }
+
+    /// Gives the client what it is owed, as long as it takes it.
+    fn say_farewell(&mut self) {
+        while !self.outbox.is_empty() {
+            let [_, stdout] = &self.client;
+            let mut fds = [PollFd::writing(stdout.as_fd())];
+            let waited = sys::poll(&mut fds, Some(FAREWELL));
+            if waited.is_err() || !fds.iter().any(PollFd::ready) {
+                return;
+            }
+            self.write();
+        }
+    }
+}

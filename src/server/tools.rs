@@ -1,0 +1,487 @@
+//! What each tool does, and what it answers.
+
+use super::core::{Action, Awaits, Outcome, Server};
+use super::report::{self, View};
+use super::watched::Watched;
+use crate::codex::Request;
+use crate::codex::command::Task;
+use crate::json::{self, Value};
+use crate::log;
+use crate::mcp::ToolResult;
+use crate::mcp::tool::Tool;
+use crate::task::store::Part;
+use crate::task::{Id, Record, Status, Usage};
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long `codex_wait` waits unless it is told otherwise.
+const WAIT: Duration = Duration::from_secs(1800);
+
+/// How long `codex_cancel` waits for the end of what it ends. A supervisor takes less.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);
+
+/// For so long after its end a task is listed by `codex_status`; milliseconds.
+const RECENT: u64 = 3_600_000;
+
+impl Server {
+    /// Does what a tool does, or begins to. Names and types of the arguments are checked.
+    pub(super) fn use_tool(&mut self, tool: Tool, arguments: &Value<'_>) -> Outcome {
+        let started = match tool {
+            Tool::Codex | Tool::Reply => self.start(arguments, true).map(Awaits::Answer),
+            Tool::Async => self.start(arguments, false).map(Awaits::Start),
+            Tool::Batch => self.start_all(arguments).map(Awaits::All),
+            Tool::Status => return Outcome::Now(self.status(arguments)),
+            Tool::Wait => self.wait(arguments),
+            Tool::Cancel => self.cancel(arguments),
+        };
+        match started {
+            Ok(awaits) => Outcome::Later(awaits),
+            Err(why) => Outcome::Now(ToolResult::refusal(why)),
+        }
+    }
+
+    /// The answer to a call whose time has come.
+    pub(super) fn answer(&self, awaits: &Awaits) -> ToolResult {
+        match awaits {
+            Awaits::Start(id) => self.started(*id),
+            Awaits::Answer(id) => self.answered(*id),
+            Awaits::All(ids) => self.results(ids, &[]),
+            Awaits::Wait { ids, unknown, .. } => self.results(ids, unknown),
+            Awaits::Cancelled(ids, unknown, _) => self.ended(ids, unknown),
+        }
+    }
+
+    /// A result, with the structured form if this server gives it.
+    fn result(
+        &self,
+        text: String,
+        is_error: bool,
+        structured: impl FnOnce() -> String,
+    ) -> ToolResult {
+        let structured = self.settings.flags.structured.then(structured);
+        ToolResult { text, structured, is_error }
+    }
+
+    /// Starts a task. `attached`: somebody waits for the answer to this very call.
+    fn start(&mut self, arguments: &Value<'_>, attached: bool) -> Result<Id, String> {
+        let checked = self.checked(arguments)?;
+        self.launch(&checked.0, checked.1, attached)
+    }
+
+    /// Starts all tasks of a batch, or none if one of them is wrong.
+    fn start_all(&mut self, arguments: &Value<'_>) -> Result<Vec<Id>, String> {
+        let none = Value::Object(Vec::new());
+        let defaults = arguments.get("defaults").filter(|d| **d != Value::Null).unwrap_or(&none);
+        let tasks = arguments.get("tasks").and_then(Value::as_array).unwrap_or_default();
+        let mut requests = Vec::new();
+        for (at, task) in tasks.iter().enumerate() {
+            let request = self.checked(&overlaid(defaults, task));
+            requests.push(request.map_err(|why| format!("tasks[{at}]: {why}"))?);
+        }
+        let mut ids = Vec::new();
+        for (request, before) in requests {
+            match self.launch(&request, before, true) {
+                Ok(id) => ids.push(id),
+                Err(why) => {
+                    for id in ids {
+                        self.act(Action::Cancel(id));
+                    }
+                    return Err(why);
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The request that arguments make, and the tokens its thread has used before.
+    fn checked(&mut self, arguments: &Value<'_>) -> Result<(Request, Option<Usage>), String> {
+        // null is as good as leaving it out
+        let arguments = &overlaid(&Value::Null, arguments);
+        let text = |name: &str| arguments.get(name).and_then(Value::as_str);
+        let Some(thread) = text("threadId").or_else(|| text("conversationId")) else {
+            return Ok((Request::read(arguments, &self.here)?, None));
+        };
+        if self.settings.flags.ephemeral {
+            return Err(
+                "threadId: this server runs with --ephemeral, so Codex keeps no sessions and \
+                        there is nothing to resume; leave threadId out and give the context in the \
+                        prompt"
+                    .into(),
+            );
+        }
+        let Some(last) = self.last_on(thread) else {
+            return Ok((Request::read(arguments, &self.here)?, None));
+        };
+        let (id, before) = (last.id(), last.record.usage);
+        let forks = arguments.get("fork") == Some(&Value::Bool(true));
+        if !last.is_final() && !forks {
+            return Err(format!(
+                "threadId: task {id} is running on thread {thread}; wait for it with codex_wait, or \
+                 give fork: true"
+            ));
+        }
+        let settings = last.record.settings.clone();
+        let lasting = json::parse(settings.as_bytes()).unwrap_or(Value::Null);
+        Ok((Request::read(&inherited(&lasting, arguments), &self.here)?, before))
+    }
+
+    /// The task that was started last on a thread, if any here was.
+    fn last_on(&mut self, thread: &str) -> Option<&Watched> {
+        let ids = self.look_at_all();
+        let tasks = ids.iter().filter_map(|id| self.tasks.get(id));
+        tasks.filter(|task| task.thread() == Some(thread)).max_by_key(|task| task.record.started)
+    }
+
+    /// Writes the files of a task and has its supervisor started.
+    fn launch(
+        &mut self,
+        request: &Request,
+        usage_before: Option<Usage>,
+        attached: bool,
+    ) -> Result<Id, String> {
+        let codex =
+            find_codex(self.settings.flags.codex.as_deref(), &self.settings.path, &self.here)?;
+        self.store.open().map_err(|why| why.to_string())?;
+        let id = self.store.claim(&request.prompt).map_err(|why| self.cannot_write(&why))?;
+        let record = self.write_files(id, request, codex, usage_before, attached);
+        let record = record.inspect_err(|_| self.store.remove(id))?;
+        log::info(&format!("task {id}: started in {}", record.cwd));
+        self.tasks.insert(id, Watched::new(&self.store, record, true));
+        self.act(Action::Launch(id));
+        Ok(id)
+    }
+
+    /// Writes the files that a task needs besides its prompt.
+    fn write_files(
+        &self,
+        id: Id,
+        request: &Request,
+        codex: String,
+        usage_before: Option<Usage>,
+        attached: bool,
+    ) -> Result<Record, String> {
+        let file = |part, text: Option<&String>| -> Result<Option<PathBuf>, String> {
+            let Some(text) = text else { return Ok(None) };
+            let written = self.store.create(id, part, text.as_bytes());
+            written.map_err(|why| self.cannot_write(&why))?;
+            Ok(Some(self.store.path(id, part)))
+        };
+        let task = Task {
+            id,
+            instructions: file(Part::Instructions, request.base_instructions.as_ref())?,
+            schema: file(Part::Schema, request.output_schema.as_ref())?,
+        };
+        let mut command = vec![codex];
+        command.extend(request.words(&self.settings, &task));
+        let record = Record {
+            id,
+            status: Status::Queued,
+            attached,
+            command,
+            cwd: request.cwd.clone(),
+            settings: request.lasting(&self.settings),
+            model: request.effective_model(&self.settings),
+            sandbox: request.effective_sandbox(&self.settings),
+            thread: request.thread.clone().filter(|_| !request.fork),
+            usage_before,
+            usage: None,
+            started: self.now.wall,
+            completed: None,
+            supervisor: None,
+            codex: None,
+            exit: None,
+            failure: None,
+            inferred: false,
+            worktree: false,
+        };
+        self.store.write(&record).map_err(|why| why.to_string())?;
+        Ok(record)
+    }
+
+    /// Why a task's files cannot be made.
+    fn cannot_write(&self, why: &std::io::Error) -> String {
+        let directory = self.store.directory().display();
+        format!("cannot write the task's files in {directory}: {why}; no task was started")
+    }
+
+    /// The answer of `codex_async`.
+    fn started(&self, id: Id) -> ToolResult {
+        let Some(view) = self.view(id) else { return gone(id) };
+        let record = &view.task.record;
+        if record.codex.is_none() {
+            let cause = view.task.failure(&self.store).cause;
+            return match record.status {
+                Status::Cancelled => ToolResult::refusal(format!("task {id} was cancelled")),
+                _ => ToolResult::refusal(format!("task {id} was not started: {cause}")),
+            };
+        }
+        let text = format!(
+            "Task ID: {id}\n\nIt runs in the background. When you have started all you need, call \
+             codex_wait with task_ids [\"{id}\", …]: nothing else brings the result back."
+        );
+        self.result(text, false, || {
+            let mut out = String::new();
+            json::object(&mut out, |o| view.write(o, None));
+            out
+        })
+    }
+
+    /// The answer of `codex` and `codex_reply`.
+    fn answered(&self, id: Id) -> ToolResult {
+        let Some(view) = self.view(id) else { return gone(id) };
+        let text = view.reply(self.settings.flags.ephemeral);
+        let failed = view.task.record.status != Status::Completed;
+        self.result(text, failed, || view.reply_json())
+    }
+
+    /// The answer of `codex_wait` and `codex_batch`: what the tasks have come to so far.
+    fn results(&self, ids: &[Id], unknown: &[String]) -> ToolResult {
+        let views = self.views(ids);
+        let mut text = report::results(&views);
+        append_unknown(&mut text, unknown);
+        let none = ids.is_empty();
+        self.result(text, none, || report::tasks_json(&views, true))
+    }
+
+    /// What it takes to tell of these tasks.
+    fn views(&self, ids: &[Id]) -> Vec<View<'_>> {
+        ids.iter().filter_map(|id| self.view(*id)).collect()
+    }
+
+    /// Does `codex_status`.
+    fn status(&mut self, arguments: &Value<'_>) -> ToolResult {
+        let (asked, unknown) = self.tasks_named(arguments.get("task_ids"), None);
+        let all = asked.is_empty() && unknown.is_empty();
+        let ids = if all { self.recent() } else { asked };
+        for id in &ids {
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.catch_up();
+            }
+        }
+        let views = self.views(&ids);
+        let mut text = views.iter().map(View::status).collect::<Vec<_>>().join("\n");
+        append_unknown(&mut text, &unknown);
+        if text.is_empty() {
+            text.push_str("No task is running, and none ended in the last hour.\n");
+        }
+        let none_there = ids.is_empty() && !unknown.is_empty();
+        self.result(text, none_there, || report::tasks_json(&views, false))
+    }
+
+    /// The tasks that run or ended a short while ago, in the order they were started in.
+    fn recent(&mut self) -> Vec<Id> {
+        let ids = self.look_at_all();
+        let since = self.now.wall.saturating_sub(RECENT);
+        let recent = |task: &&Watched| task.record.completed.is_none_or(|ended| ended >= since);
+        let mut recent: Vec<&Watched> =
+            ids.iter().filter_map(|id| self.tasks.get(id)).filter(recent).collect();
+        recent.sort_by_key(|task| task.record.started);
+        recent.into_iter().map(Watched::id).collect()
+    }
+
+    /// Does `codex_wait`.
+    fn wait(&mut self, arguments: &Value<'_>) -> Result<Awaits, String> {
+        let (ids, unknown) = self.tasks_named(arguments.get("task_ids"), None);
+        if ids.is_empty() && unknown.is_empty() {
+            return Err("task_ids is empty; give the ids that codex_async returned".into());
+        }
+        let seconds = arguments.get("timeout").and_then(Value::as_f64);
+        let timeout = seconds.map_or(WAIT, Duration::from_secs_f64).max(self.settings.min_wait);
+        Ok(Awaits::Wait {
+            ids,
+            unknown,
+            any: arguments.get("until").and_then(Value::as_str) == Some("any"),
+            deadline: self.now.steady + timeout,
+        })
+    }
+
+    /// Does `codex_cancel`.
+    fn cancel(&mut self, arguments: &Value<'_>) -> Result<Awaits, String> {
+        let (ids, unknown) = self.tasks_named(arguments.get("task_ids"), arguments.get("task_id"));
+        if ids.is_empty() && unknown.is_empty() {
+            return Err("task_id is missing; give the id of a task, or several as task_ids".into());
+        }
+        for id in &ids {
+            let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
+            if task.ours {
+                self.act(Action::Cancel(*id));
+            } else if let Some(supervisor) = &task.record.supervisor {
+                if let Err(why) = supervisor.signal(crate::sys::Signal::Terminate) {
+                    log::warning(&format!("task {id}: cannot signal its supervisor: {why}"));
+                }
+            }
+        }
+        Ok(Awaits::Cancelled(ids, unknown, self.now.steady + CANCEL_WAIT))
+    }
+
+    /// The answer of `codex_cancel`.
+    fn ended(&self, ids: &[Id], unknown: &[String]) -> ToolResult {
+        let views = self.views(ids);
+        let mut text = String::new();
+        let mut failed = ids.is_empty();
+        for view in &views {
+            let (id, record) = (view.task.id(), &view.task.record);
+            let elapsed = crate::clock::span(record.elapsed(view.now));
+            let _ = match record.status {
+                Status::Cancelled => writeln!(
+                    text,
+                    "Task {id} is cancelled, after {elapsed}. None of its processes is left."
+                ),
+                Status::Completed | Status::Failed => writeln!(
+                    text,
+                    "Task {id} had already {} in {elapsed}; nothing was changed.",
+                    record.status.name()
+                ),
+                _ => {
+                    failed = true;
+                    writeln!(text, "Task {id} was told to end and has not ended yet; ask again.")
+                }
+            };
+            if let Some(thread) = view.task.thread() {
+                let _ = writeln!(text, "Thread ID: {thread} (codex_reply can go on with it)");
+            }
+        }
+        append_unknown(&mut text, unknown);
+        self.result(text, failed, || report::tasks_json(&views, false))
+    }
+
+    /// The tasks that arguments name, each once, as they stand now; and the ids that mean none.
+    fn tasks_named(
+        &mut self,
+        many: Option<&Value<'_>>,
+        one: Option<&Value<'_>>,
+    ) -> (Vec<Id>, Vec<String>) {
+        let many = many.and_then(Value::as_array).unwrap_or_default();
+        let (mut ids, mut unknown) = (Vec::new(), Vec::new());
+        for name in many.iter().chain(one).filter_map(Value::as_str) {
+            match Id::read(name).filter(|id| self.look(*id).is_some()) {
+                Some(id) if !ids.contains(&id) => ids.push(id),
+                Some(_) => {}
+                None => unknown.push(name.to_owned()),
+            }
+        }
+        (ids, unknown)
+    }
+}
+
+/// The answer about a task that is no more.
+fn gone(id: Id) -> ToolResult {
+    ToolResult::refusal(format!("task {id} is not known any more"))
+}
+
+/// Adds a line for each id that means no task.
+fn append_unknown(text: &mut String, unknown: &[String]) {
+    for name in unknown {
+        let _ = writeln!(
+            text,
+            "=== Task {} === NOT FOUND (no such task here; its files may have been cleaned up)",
+            crate::codex::transcript::excerpt(name)
+        );
+    }
+}
+
+/// The members of `over`, and those of `under` that `over` has not got.
+fn overlaid<'a>(under: &Value<'a>, over: &Value<'a>) -> Value<'a> {
+    let given = |members: &[(Cow<'a, str>, Value<'a>)]| -> Vec<(Cow<'a, str>, Value<'a>)> {
+        members.iter().filter(|(_, value)| *value != Value::Null).cloned().collect()
+    };
+    let mut members = given(over.as_object().unwrap_or_default());
+    for (key, value) in given(under.as_object().unwrap_or_default()) {
+        if !members.iter().any(|(name, _)| *name == key) {
+            members.push((key, value));
+        }
+    }
+    Value::Object(members)
+}
+
+/// The arguments of a reply, with what the thread's last task was told. `config` is taken over key
+/// by key, and what it says in the reply itself of model or sandbox is not overruled by what lasts.
+fn inherited<'a>(lasting: &Value<'a>, reply: &Value<'a>) -> Value<'a> {
+    let config = |of: &Value<'a>| of.get("config").cloned().unwrap_or(Value::Null);
+    let own = config(reply);
+    let mut kept = lasting.as_object().unwrap_or_default().to_vec();
+    for (parameter, key) in [("model", "model"), ("sandbox", "sandbox_mode")] {
+        if own.get(key).is_some() {
+            kept.retain(|(name, _)| name != parameter);
+        }
+    }
+    let both = overlaid(&config(lasting), &own);
+    let mut all = overlaid(&Value::Object(kept), reply);
+    if let (Value::Object(members), true) = (&mut all, both != Value::Object(Vec::new())) {
+        members.retain(|(name, _)| name != "config");
+        members.push(("config".into(), both));
+    }
+    all
+}
+
+/// Where the Codex CLI is: the path of `--codex`, or that name or `codex` on PATH.
+pub(super) fn find_codex(given: Option<&str>, path: &str, here: &Path) -> Result<String, String> {
+    let runs = |file: &Path| {
+        fs::metadata(file).is_ok_and(|s| s.is_file() && s.permissions().mode() & 0o111 != 0)
+    };
+    let name = given.unwrap_or("codex");
+    if name.contains('/') {
+        let file = here.join(name);
+        return if runs(&file) {
+            Ok(file.display().to_string())
+        } else {
+            Err(format!(
+                "cannot run {}, which --codex names: no program is there; mend the path in the \
+                 server's registration",
+                file.display()
+            ))
+        };
+    }
+    let found = path.split(':').map(|directory| here.join(directory).join(name)).find(|f| runs(f));
+    found.map(|file| file.display().to_string()).ok_or_else(|| {
+        format!(
+            "cannot find {name} on PATH ({path}); install it with `npm install -g @openai/codex`, or \
+             start this server with --codex PATH"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_changes_what_it_names_and_keeps_the_rest() {
+        for (lasting, reply, expected) in [
+            (
+                r#"{"cwd":"/a","sandbox":"read-only"}"#,
+                r#"{"prompt":"p","cwd":"/b","sandbox":null}"#,
+                r#"{"prompt":"p","cwd":"/b","sandbox":"read-only"}"#,
+            ),
+            (
+                r#"{"config":{"a":1,"b":2}}"#,
+                r#"{"prompt":"p","config":{"b":3}}"#,
+                r#"{"prompt":"p","config":{"b":3,"a":1}}"#,
+            ),
+            (
+                r#"{"sandbox":"read-only","model":"m"}"#,
+                r#"{"prompt":"p","config":{"sandbox_mode":"workspace-write"}}"#,
+                r#"{"prompt":"p","model":"m","config":{"sandbox_mode":"workspace-write"}}"#,
+            ),
+        ] {
+            let parse = |text: &'static str| json::parse(text.as_bytes()).expect(text);
+            assert_eq!(inherited(&parse(lasting), &parse(reply)).to_json(), expected);
+        }
+    }
+
+    #[test]
+    fn codex_is_looked_up_where_it_was_said_to_be() {
+        let find = |given, path| find_codex(given, path, Path::new("/usr"));
+        assert_eq!(find(Some("sh"), "/nowhere:/bin"), Ok("/bin/sh".into()));
+        assert_eq!(find(Some("bin/env"), ""), Ok("/usr/bin/env".into()));
+        let why = find(None, "/nowhere").expect_err("not there");
+        assert!(why.contains("codex on PATH (/nowhere)") && why.contains("npm install"), "{why}");
+        let why = find(Some("/no/codex"), "/bin").expect_err("not there");
+        assert!(why.contains("/no/codex") && why.contains("--codex"), "{why}");
+        assert!(find(Some("/usr/bin"), "").is_err(), "a directory");
+    }
+}

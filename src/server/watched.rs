@@ -1,0 +1,163 @@
+//! A task as a server sees it: its record, and its transcript as far as it was read.
+
+use crate::codex::failure::Evidence;
+use crate::codex::{Failure, Transcript};
+use crate::log;
+use crate::sys;
+use crate::task::spool::Spool;
+use crate::task::store::Part;
+use crate::task::{Id, Record, Status, Store, Usage};
+use std::io::{Read, Seek, SeekFrom};
+use std::time::SystemTime;
+
+/// How long a task may be queued without a supervisor until it counts as lost: its server has
+/// written the record and was killed before it could start one. In milliseconds.
+const BIRTH: u64 = 10_000;
+
+/// A task that this server started or was asked about.
+#[derive(Debug)]
+pub struct Watched {
+    /// The record, as last read.
+    pub record: Record,
+    /// What the transcript says, as far as it was read.
+    pub transcript: Transcript,
+    /// How far it was read.
+    spool: Spool,
+    /// It was read to its end, and nothing will be added.
+    whole: bool,
+    /// This server started it and hears from its supervisor.
+    pub ours: bool,
+    /// Its end will be told, though it is not ours.
+    pub awaited: bool,
+}
+
+impl Watched {
+    /// A task of which nothing but the record is known.
+    pub fn new(store: &Store, record: Record, ours: bool) -> Watched {
+        let spool = Spool::new(store.path(record.id, Part::Stdout));
+        let transcript = Transcript::default();
+        Watched { record, transcript, spool, whole: false, ours, awaited: false }
+    }
+
+    /// The id.
+    pub fn id(&self) -> Id {
+        self.record.id
+    }
+
+    /// Nothing changes any more.
+    pub fn is_final(&self) -> bool {
+        self.record.status.is_final()
+    }
+
+    /// Reads the record again, if it can have changed. A task whose supervisor is gone without a
+    /// verdict gets one here.
+    pub fn refresh(&mut self, store: &Store, now: u64) {
+        if self.is_final() {
+            return;
+        }
+        // looked at before the record is read: what it wrote before it ended is then in there
+        let gone = match &self.record.supervisor {
+            Some(supervisor) => !supervisor.alive(),
+            None => self.record.elapsed(now) >= BIRTH,
+        };
+        self.reread(store);
+        let same = |new: &Record, old: &Record| new.supervisor == old.supervisor;
+        let still = store.read(self.id()).is_some_and(|new| same(&new, &self.record));
+        if gone && !self.ours && still && !self.is_final() {
+            self.conclude(store, now, None);
+        }
+    }
+
+    /// Reads the record again. One that cannot be read is as if it had not changed.
+    pub fn reread(&mut self, store: &Store) {
+        if let Some(record) = store.read(self.id()) {
+            self.record = record;
+        }
+    }
+
+    /// Gives the verdict of a task whose supervisor cannot: what the transcript says, else failed.
+    pub fn conclude(&mut self, store: &Store, now: u64, why: Option<String>) {
+        self.catch_up();
+        let verdict = self.transcript.verdict(None);
+        self.record.status = verdict.status;
+        self.record.inferred = true;
+        self.record.completed = Some(now);
+        self.record.thread = self.thread().map(str::to_owned);
+        self.record.usage = self.transcript.usage;
+        if verdict.status == Status::Failed {
+            let why = why.unwrap_or_else(|| "its supervisor ended before the task did".into());
+            self.record.failure = Some(why);
+        }
+        if let Err(why) = store.write(&self.record) {
+            log::warning(&format!("task {}: {why}", self.id()));
+        }
+    }
+
+    /// Reads what was added to the transcript since the last time.
+    pub fn catch_up(&mut self) {
+        if self.whole {
+            return;
+        }
+        let transcript = &mut self.transcript;
+        let each = |at, line: crate::lines::Line<'_>| transcript.fold(at, line);
+        let ended = self.record.status.is_final();
+        let result = if ended { self.spool.finish(each) } else { self.spool.read(each) };
+        self.whole = ended;
+        if let Err(why) = result {
+            log::warning(&format!("task {}: cannot read its transcript: {why}", self.id()));
+        }
+    }
+
+    /// The thread, as far as it is known.
+    pub fn thread(&self) -> Option<&str> {
+        self.transcript.thread.as_deref().or(self.record.thread.as_deref())
+    }
+
+    /// The answer, read from where it stands in the transcript.
+    pub fn answer(&self) -> Option<String> {
+        let (at, length) = self.transcript.answer()?;
+        Transcript::message_in(&self.spool.span(at, length).ok()?)
+    }
+
+    /// The tokens of this turn, as far as they are known. Codex counts those of the whole thread.
+    pub fn usage(&self) -> Option<Usage> {
+        let thread = self.transcript.usage.or(self.record.usage)?;
+        Some(thread.since(self.record.usage_before.unwrap_or_default()))
+    }
+
+    /// Why it failed.
+    pub fn failure(&self, store: &Store) -> Failure {
+        Failure::of(&Evidence {
+            own: self.record.failure.as_deref(),
+            event: self.transcript.failed.as_deref().or(self.transcript.notice.as_deref()),
+            any_events: self.transcript.events > 0,
+            stderr: &tail(store, self.id(), Part::Stderr, 4096),
+            exit: self.record.exit,
+        })
+    }
+
+    /// How long it has said nothing, in milliseconds.
+    pub fn quiet(&self, store: &Store) -> Option<u64> {
+        let status = std::fs::symlink_metadata(store.path(self.id(), Part::Stdout)).ok()?;
+        let silence = SystemTime::now().duration_since(status.modified().ok()?).ok()?;
+        silence.as_millis().try_into().ok()
+    }
+}
+
+/// The end of one of a task's files, at most `limit` bytes, from the start of a line if it is cut.
+pub fn tail(store: &Store, id: Id, part: Part, limit: u64) -> String {
+    let read = || {
+        let mut file = sys::open_own(&store.path(id, part))?;
+        let from = file.metadata()?.len().saturating_sub(limit);
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        if from > 0 {
+            let begun = bytes.iter().position(|b| *b == b'\n').map_or(0, |end| end + 1);
+            bytes.drain(..begun);
+        }
+        std::io::Result::Ok(bytes)
+    };
+    // a file that is not there has nothing in it
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}

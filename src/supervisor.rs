@@ -1,0 +1,385 @@
+//! One task, start to end: start codex, keep what it writes, end it if told to, write the verdict.
+//!
+//! A supervisor is a process of its own, in a session of its own, so that a task outlives the server
+//! that started it and nothing it does can hold that server up. It may block as it likes. What it
+//! knows of the server is one socket, which is its stdin and stdout: what it says there only wakes
+//! the server (the truth stands in the task directory), and a server that is gone is no event,
+//! unless the task was to end with it.
+
+use crate::codex::command::MARK;
+use crate::codex::transcript::{Transcript, is_item};
+use crate::lines::{Line, Lines};
+use crate::sys::{self, PollFd, Signal, Signals};
+use crate::task::identity::{self, Process};
+use crate::task::store::Part;
+use crate::task::{Id, Record, Status, Store, retention};
+use crate::{clock, log};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Told to the server: there is more in the transcript.
+pub const MORE_OUTPUT: u8 = b'o';
+/// Told to the server: the record was replaced.
+pub const NEW_RECORD: u8 = b'r';
+/// Told by the server: end the task.
+pub const CANCEL: u8 = b'c';
+/// Told by the server: the task is to go on without it.
+pub const DETACH: u8 = b'd';
+
+/// How long codex has to end by itself after it was asked to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a grandchild may hold stdout open after codex ended.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// The longest line that is looked into here; items, which can be longer, are not.
+const LINE_LIMIT: usize = 256 << 10;
+
+/// Runs a task whose record the server has written. What fails is in the record and the log.
+pub fn run(store: &Store, id: Id, max_age: Option<Duration>) {
+    sys::new_session();
+    let caught = [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Child];
+    let signals = match Signals::catch(&caught) {
+        Ok(signals) => signals,
+        Err(why) => return log::warning(&format!("task {id}: cannot catch signals: {why}")),
+    };
+    let Some(mut record) = store.read(id) else {
+        return log::warning(&format!("task {id}: its record cannot be read"));
+    };
+    record.supervisor = Some(Process::of(std::process::id()));
+    record.status = Status::Preparing;
+    let mut server = Server::connect();
+    keep(store, &record, &mut server);
+
+    match start(store, &record) {
+        Err(why) => {
+            record.status = Status::Failed;
+            record.failure = Some(why);
+        }
+        Ok(child) => supervise(store, &mut record, child, signals, &mut server),
+    }
+    record.completed = Some(clock::wall());
+    keep(store, &record, &mut server);
+    if let Some(max_age) = max_age {
+        retention::sweep(store, max_age, clock::wall());
+    }
+}
+
+/// Writes the record and tells the server so.
+fn keep(store: &Store, record: &Record, server: &mut Server) {
+    if let Err(why) = store.write(record) {
+        log::warning(&format!("task {}: {why}", record.id));
+    }
+    server.tell(NEW_RECORD);
+}
+
+/// Starts codex, or says why it cannot be started.
+fn start(store: &Store, record: &Record) -> Result<Child, String> {
+    let (program, arguments) = record.command.split_first().ok_or("the record names no command")?;
+    let file = |part, open: fn(&std::path::Path) -> io::Result<File>| {
+        let path = store.path(record.id, part);
+        open(&path).map_err(|why| format!("cannot open {}: {why}", path.display()))
+    };
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(&record.cwd)
+        .env(MARK, record.id.to_string())
+        .stdin(file(Part::Prompt, sys::open_own)?)
+        .stdout(Stdio::piped())
+        .stderr(file(Part::Stderr, sys::append_own)?)
+        .process_group(0);
+    sys::interrupt_with_parent(&mut command);
+    command.spawn().map_err(|why| format!("cannot start {program} in {}: {why}", record.cwd))
+}
+
+/// Stays with codex until it has ended, and puts into the record how that came about.
+fn supervise(
+    store: &Store,
+    record: &mut Record,
+    mut child: Child,
+    signals: Signals,
+    server: &mut Server,
+) {
+    record.codex = Some(Process::of(child.id()));
+    record.status = Status::Running;
+    record.started = clock::wall();
+    keep(store, record, server);
+
+    let mut relay = Relay::open(store, record.id);
+    let mut run = Run {
+        stdout: child.stdout.take(),
+        ended: None,
+        asked_to_end: None,
+        killed: false,
+        signals,
+    };
+    while run.stdout.is_some() || run.ended.is_none() {
+        run.turn(&mut child, record, &mut relay, server);
+        if record.thread != relay.said.thread && relay.said.thread.is_some() {
+            record.thread.clone_from(&relay.said.thread);
+            keep(store, record, server);
+        }
+    }
+    let status = child.wait();
+    record.exit = status.ok().and_then(|status| status.code().or(status.signal().map(|s| -s)));
+    relay.finish();
+    record.usage = relay.said.usage.or(record.usage);
+    record.failure = relay.trouble.take();
+
+    let verdict = relay.said.verdict(record.exit);
+    let natural = verdict.status == Status::Completed && relay.said.completed;
+    let cancelled = run.asked_to_end.is_some() && !natural;
+    // a codex that was killed, by whomever, could not end what it had started
+    if cancelled || record.exit.is_some_and(|exit| exit < 0) {
+        sweep(record.id);
+    }
+    record.status = if cancelled { Status::Cancelled } else { verdict.status };
+    record.inferred = verdict.inferred;
+}
+
+/// codex while it runs.
+struct Run {
+    /// Its output, until it is at its end.
+    stdout: Option<ChildStdout>,
+    /// When it ended; it is not reaped, so that its pid and its group mean nobody else.
+    ended: Option<Instant>,
+    /// When it was first asked to end.
+    asked_to_end: Option<Instant>,
+    /// Its group was killed because it did not end when asked to.
+    killed: bool,
+    /// What came for this process.
+    signals: Signals,
+}
+
+impl Run {
+    /// Waits for the next thing to happen, and deals with it.
+    fn turn(
+        &mut self,
+        child: &mut Child,
+        record: &mut Record,
+        relay: &mut Relay,
+        server: &mut Server,
+    ) {
+        let [output, word, _] = self.wait(server);
+        let mut cancel = self
+            .signals
+            .take()
+            .iter()
+            .any(|signal| matches!(signal, Signal::Interrupt | Signal::Terminate));
+        if word {
+            match server.hear() {
+                Heard::Cancel => cancel = true,
+                Heard::Detach => record.attached = false,
+                Heard::Gone => cancel |= record.attached,
+                Heard::Nothing => {}
+            }
+        }
+        if output && self.stdout.as_mut().is_some_and(|stdout| !relay.pass_on(stdout, server)) {
+            self.stdout = None;
+        }
+        if self.ended.is_none() && sys::has_ended(child) {
+            self.ended = Some(Instant::now());
+            // what is left of its group may hold the pipe open
+            signal_group(child, Signal::Kill);
+        }
+        if cancel && self.asked_to_end.is_none() && self.ended.is_none() {
+            self.asked_to_end = Some(Instant::now());
+            ask_to_end(child, relay.turn_began);
+        }
+        if self.ended.is_some_and(|ended| ended.elapsed() >= DRAIN) {
+            self.stdout = None;
+        }
+        if self.ended.is_none() && !self.killed && self.overdue() {
+            self.killed = true;
+            signal_group(child, Signal::Kill);
+        }
+    }
+
+    /// Whether codex has had its time to end.
+    fn overdue(&self) -> bool {
+        self.asked_to_end.is_some_and(|asked| asked.elapsed() >= GRACE)
+    }
+
+    /// Waits until something happened: output, a word from the server, a signal.
+    fn wait(&self, server: &Server) -> [bool; 3] {
+        let rest = |since: Instant, span: Duration| span.saturating_sub(since.elapsed());
+        let timeout = match (self.ended, self.asked_to_end, self.killed) {
+            (Some(ended), ..) => Some(rest(ended, DRAIN)),
+            (None, Some(asked), false) => Some(rest(asked, GRACE)),
+            _ => None,
+        };
+        let mut fds = vec![PollFd::reading(self.signals.fd())];
+        fds.extend(self.stdout.as_ref().map(|stdout| PollFd::reading(stdout.as_fd())));
+        fds.extend(server.reading.as_ref().map(|socket| PollFd::reading(socket.as_fd())));
+        if let Err(why) = sys::poll(&mut fds, timeout) {
+            log::warning(&format!("poll failed: {why}"));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let mut ready = fds.iter().map(PollFd::ready);
+        let signal = ready.next().unwrap_or(false);
+        let output = self.stdout.is_some() && ready.next().unwrap_or(false);
+        [output, ready.next().unwrap_or(false), signal]
+    }
+}
+
+/// Asks codex to end. In a turn SIGINT makes it end its commands too, in every sandbox mode; before
+/// the turn there are none, and a SIGINT in the first tenth of a second is lost for good (Codex
+/// 0.169), so SIGTERM it is.
+fn ask_to_end(child: &Child, turn_began: bool) {
+    let signal = if turn_began { Signal::Interrupt } else { Signal::Terminate };
+    if let Some(pid) = sys::Pid::of(child) {
+        let _ = sys::kill(pid, signal);
+    }
+}
+
+/// Sends a signal to codex and whatever shares its group. It is not reaped yet.
+fn signal_group(child: &Child, signal: Signal) {
+    if let Some(leader) = sys::Pid::of(child) {
+        let _ = sys::kill_group(leader, signal);
+    }
+}
+
+/// Kills every process that carries the task's mark: codex puts each command into a session of its
+/// own, where no group signal reaches it. Looks again until none is left, for they may have forked.
+fn sweep(id: Id) {
+    let mark = format!("{MARK}={id}");
+    for _ in 0..50 {
+        let left = identity::marked(&mark);
+        if left.is_empty() {
+            return;
+        }
+        for process in left {
+            let _ = process.signal(Signal::Kill);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    log::warning(&format!("task {id}: some of its processes could not be killed"));
+}
+
+/// The way of codex's output into the transcript.
+struct Relay {
+    /// The transcript file.
+    transcript: Option<File>,
+    /// The line that has begun.
+    lines: Lines,
+    /// What the transcript says of the thread and the end of the turn; items are left out.
+    said: Transcript,
+    /// The turn has begun.
+    turn_began: bool,
+    /// Why the transcript is not whole.
+    trouble: Option<String>,
+}
+
+impl Relay {
+    /// Makes the transcript file.
+    fn open(store: &Store, id: Id) -> Relay {
+        let path = store.path(id, Part::Stdout);
+        let (transcript, trouble) = match sys::append_own(&path) {
+            Ok(file) => (Some(file), None),
+            Err(why) => (None, Some(format!("cannot write {}: {why}", path.display()))),
+        };
+        let lines = Lines::new(LINE_LIMIT);
+        Relay { transcript, lines, said: Transcript::default(), turn_began: false, trouble }
+    }
+
+    /// Takes what codex has written, and gives `false` at its end. A full disk must not stop codex:
+    /// its work goes on, only what it says is lost, and that is told.
+    fn pass_on(&mut self, stdout: &mut ChildStdout, server: &mut Server) -> bool {
+        let mut piece = [0; 64 << 10];
+        let bytes = match stdout.read(&mut piece) {
+            Ok(0) => return false,
+            Ok(count) => piece.get(..count).unwrap_or_default(),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return true,
+            Err(_) => return false,
+        };
+        if let Some(file) = &mut self.transcript {
+            if let Err(why) = file.write_all(bytes) {
+                self.trouble = Some(format!("the transcript is not whole: {why}"));
+                self.transcript = None;
+            }
+        }
+        let (said, turn_began) = (&mut self.said, &mut self.turn_began);
+        self.lines.feed(bytes, |at, line| look_at(said, turn_began, at, line));
+        server.tell(MORE_OUTPUT);
+        true
+    }
+
+    /// The output is at its end.
+    fn finish(&mut self) {
+        let (said, turn_began) = (&mut self.said, &mut self.turn_began);
+        self.lines.finish(|at, line| look_at(said, turn_began, at, line));
+    }
+}
+
+/// Takes in a line that may be about the thread or the turn.
+fn look_at(said: &mut Transcript, turn_began: &mut bool, at: u64, line: Line<'_>) {
+    if let Line::Whole(bytes) = line {
+        if is_item(bytes) {
+            *turn_began = true;
+        } else {
+            *turn_began |= bytes.starts_with(br#"{"type":"turn."#);
+            said.fold(at, line);
+        }
+    }
+}
+
+/// The server at the other end of stdin and stdout, which are one socket.
+struct Server {
+    /// Where it is heard; `None` once it is gone.
+    reading: Option<File>,
+    /// Where it is told.
+    writing: Option<File>,
+}
+
+/// What the server said.
+enum Heard {
+    /// [`CANCEL`]
+    Cancel,
+    /// [`DETACH`]
+    Detach,
+    /// It is gone.
+    Gone,
+    /// Nothing, or nothing we know.
+    Nothing,
+}
+
+impl Server {
+    /// Takes stdin and stdout. The socket does not block; the server has seen to that.
+    fn connect() -> Server {
+        let reading = io::stdin().as_fd().try_clone_to_owned().ok().map(File::from);
+        let writing = io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
+        Server { reading, writing }
+    }
+
+    /// Wakes the server. Where it is gone, or asleep with a full socket, nothing is lost by it.
+    fn tell(&mut self, word: u8) {
+        if let Some(socket) = &mut self.writing {
+            let _ = socket.write(&[word]);
+        }
+    }
+
+    /// Takes the next word.
+    fn hear(&mut self) -> Heard {
+        let mut word = [0];
+        let Some(socket) = &mut self.reading else { return Heard::Nothing };
+        match socket.read(&mut word) {
+            Ok(1) if word == [CANCEL] => Heard::Cancel,
+            Ok(1) if word == [DETACH] => Heard::Detach,
+            Ok(1) => Heard::Nothing,
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+            {
+                Heard::Nothing
+            }
+            Ok(_) | Err(_) => {
+                self.reading = None;
+                Heard::Gone
+            }
+        }
+    }
+}

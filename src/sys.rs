@@ -1,0 +1,410 @@
+//! The operating system: all `unsafe` and all of `libc` stand here. Knows nothing of tasks.
+//!
+//! Everything is a thin cover over one call, so that what is decided elsewhere is decided in plain
+//! values. Facts are from the Linux man pages of the calls named; other Unix systems lack pidfds
+//! and parent-death signals, and do without.
+
+#![allow(unsafe_code)]
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+/// The most bytes that a write to a pipe takes whole, and so without blocking once poll(2) said
+/// that it is writable (pipe(7)).
+pub const PIPE_BUF: usize = libc::PIPE_BUF;
+
+/// The signals this program sends or catches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: the one signal that makes Codex end all its commands in every sandbox mode.
+    Interrupt,
+    /// SIGTERM: a supervisor cancels its task, a server ends.
+    Terminate,
+    /// SIGHUP: the terminal went away.
+    HangUp,
+    /// SIGCHLD: a child ended.
+    Child,
+    /// SIGKILL.
+    Kill,
+}
+
+impl Signal {
+    /// Every signal that can be caught here.
+    const CATCHABLE: [Signal; 4] =
+        [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Child];
+
+    /// The number that the system knows it by.
+    fn number(self) -> libc::c_int {
+        match self {
+            Signal::Interrupt => libc::SIGINT,
+            Signal::Terminate => libc::SIGTERM,
+            Signal::HangUp => libc::SIGHUP,
+            Signal::Child => libc::SIGCHLD,
+            Signal::Kill => libc::SIGKILL,
+        }
+    }
+}
+
+/// The id of a process that may be signalled: never 0, 1, negative or our own.
+///
+/// kill(2) gives 0 and negative numbers the meaning "a group" or "all processes there are". No
+/// number that was read from anywhere reaches it except as a value of this type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pid(libc::pid_t);
+
+impl Pid {
+    /// The process `number`, if that may be signalled.
+    pub fn new(number: i64) -> Option<Pid> {
+        Pid::unless(number, i64::from(std::process::id()))
+    }
+
+    /// The decision of [`Pid::new`], where `own` is this process.
+    fn unless(number: i64, own: i64) -> Option<Pid> {
+        if number > 1 && number != own { number.try_into().ok().map(Pid) } else { None }
+    }
+
+    /// A child that was started and not reaped.
+    pub fn of(child: &Child) -> Option<Pid> {
+        Pid::new(i64::from(child.id()))
+    }
+
+    /// The number.
+    pub fn number(self) -> i64 {
+        i64::from(self.0)
+    }
+}
+
+/// Turns -1 into the error that stands in errno.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Sends a signal to one process. Whoever calls has made sure that the id means that process.
+pub fn kill(pid: Pid, signal: Signal) -> io::Result<()> {
+    // SAFETY: kill(2) takes two integers and touches no memory of ours.
+    check(unsafe { libc::kill(pid.0, signal.number()) }).map(drop)
+}
+
+/// Sends a signal to the process group that `leader` leads. The leader must be a child that is not
+/// reaped yet: that keeps the number from meaning another group.
+pub fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
+    // SAFETY: as in `kill`; a `Pid` is above 1, so the negated number names one group.
+    check(unsafe { libc::kill(-leader.0, signal.number()) }).map(drop)
+}
+
+/// Whether there is a process with this id, a zombie included.
+#[cfg(not(target_os = "linux"))]
+pub fn exists(pid: Pid) -> bool {
+    // SAFETY: signal 0 sends nothing (kill(2)).
+    let result = check(unsafe { libc::kill(pid.0, 0) });
+    !matches!(result, Err(e) if e.raw_os_error() == Some(libc::ESRCH))
+}
+
+/// A descriptor that means one process and no later one with the same id (`pidfd_open(2)`, Linux
+/// 5.3). It becomes readable when the process ends. An error where the system has no such thing.
+#[cfg(target_os = "linux")]
+pub fn open_process(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open(2) takes two integers; the result is an error or a descriptor that
+    // nobody else owns.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.0, 0) };
+    let fd = libc::c_int::try_from(result).map_err(io::Error::other).and_then(check)?;
+    // SAFETY: the call above has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// As on Linux, where it is there.
+#[cfg(not(target_os = "linux"))]
+pub fn open_process(_: Pid) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Sends a signal to the process that `process` means, or fails with ESRCH if that has ended.
+#[cfg(target_os = "linux")]
+pub fn signal_process(process: &OwnedFd, signal: Signal) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: pidfd_send_signal(2) takes a descriptor, integers and a pointer that may be null.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal.number(), none, 0)
+    };
+    libc::c_int::try_from(result).map_err(io::Error::other).and_then(check).map(drop)
+}
+
+/// As on Linux, where it is there.
+#[cfg(not(target_os = "linux"))]
+pub fn signal_process(_: &OwnedFd, _: Signal) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a child has ended. It stays a zombie: its pid and its group's number are still taken.
+pub fn has_ended(child: &Child) -> bool {
+    // SAFETY: siginfo_t is plain integers and pointers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` lives through the call, which writes one siginfo_t there (waitid(2)).
+    let result = unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, flags) };
+    // ECHILD means that it is reaped; a running child leaves the structure zero
+    result == -1 || info.si_signo != 0
+}
+
+/// Makes this process the leader of a session of its own, out of reach of the terminal's hang-up
+/// and of a signal to its starter's process group. Fails only where that is so already.
+pub fn new_session() {
+    // SAFETY: setsid(2) takes nothing and touches no memory.
+    let _ = check(unsafe { libc::setsid() });
+}
+
+/// Lets the child that `command` starts get SIGINT when the thread that starts it ends.
+#[cfg(target_os = "linux")]
+pub fn interrupt_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let prepare = move || {
+        // SAFETY: prctl(2) with PR_SET_PDEATHSIG takes an integer and touches no memory.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) })?;
+        // SAFETY: getppid(2) takes nothing and always succeeds.
+        let now = unsafe { libc::getppid() };
+        // the parent may have ended before the line above took effect
+        if u32::try_from(now) == Ok(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are made, and nothing allocates.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// As on Linux, where it is there.
+#[cfg(not(target_os = "linux"))]
+pub fn interrupt_with_parent(_: &mut Command) {}
+
+/// The user whom this process acts for.
+pub fn user() -> u32 {
+    // SAFETY: geteuid(2) takes nothing and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
+/// Makes a directory for the user alone, its parents too, and refuses one that others could have
+/// put there or can look into: a link, another owner, any bit for group or others.
+pub fn private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| {
+        match e.raw_os_error() {
+            Some(libc::ELOOP | libc::ENOTDIR) => {
+                io::Error::other("it is a link or no directory; name the directory itself")
+            }
+            _ => e,
+        }
+    })?;
+    let status = directory.metadata()?;
+    if status.uid() != user() {
+        let why = format!("it belongs to user {}, and this is user {}", status.uid(), user());
+        return Err(io::Error::other(why));
+    }
+    if status.mode() & 0o077 != 0 {
+        let why = format!("others can get at it (mode {:o}); chmod 700 it", status.mode() & 0o777);
+        return Err(io::Error::other(why));
+    }
+    Ok(())
+}
+
+/// Opens a file of ours for reading; a link in its place is refused.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// Makes a file for the user alone, where none was before.
+pub fn create_own(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// Opens a file for the user alone, to write at its end; a link in its place is refused.
+pub fn append_own(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// What poll(2) is asked about one descriptor, and what it said.
+#[repr(transparent)]
+pub struct PollFd<'fd> {
+    /// The system's own structure.
+    raw: libc::pollfd,
+    /// The descriptor stays open as long as it is asked about.
+    borrowed: PhantomData<BorrowedFd<'fd>>,
+}
+
+impl<'fd> PollFd<'fd> {
+    /// Asks for `events`.
+    fn new(fd: BorrowedFd<'fd>, events: libc::c_short) -> PollFd<'fd> {
+        let raw = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+        PollFd { raw, borrowed: PhantomData }
+    }
+
+    /// Asks whether there is something to read.
+    pub fn reading(fd: BorrowedFd<'fd>) -> PollFd<'fd> {
+        PollFd::new(fd, libc::POLLIN)
+    }
+
+    /// Asks whether there is room to write.
+    pub fn writing(fd: BorrowedFd<'fd>) -> PollFd<'fd> {
+        PollFd::new(fd, libc::POLLOUT)
+    }
+
+    /// Asks only whether the other end is gone, which poll(2) always tells.
+    pub fn watching(fd: BorrowedFd<'fd>) -> PollFd<'fd> {
+        PollFd::new(fd, 0)
+    }
+
+    /// There is something to do: data, room, the other end gone, or an error that the next call
+    /// on the descriptor will name.
+    pub fn ready(&self) -> bool {
+        self.raw.revents != 0
+    }
+}
+
+/// Waits until one of `fds` is ready, for at most `timeout`. A signal ends the wait early.
+pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
+    // rounded up, so that a timer that is due in less than a millisecond does not spin
+    let millis = timeout.map_or(-1, |t| {
+        libc::c_int::try_from(t.as_micros().div_ceil(1000)).unwrap_or(libc::c_int::MAX)
+    });
+    let count = libc::nfds_t::try_from(fds.len()).map_err(io::Error::other)?;
+    // SAFETY: `PollFd` is a transparent pollfd, and the slice holds `count` of them.
+    match check(unsafe { libc::poll(fds.as_mut_ptr().cast(), count, millis) }) {
+        Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// The end of the signal pipe that the handler writes to; -1 before there is one.
+static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
+
+/// Writes the number of the signal into the pipe. All it calls is async-signal-safe.
+extern "C" fn on_signal(number: libc::c_int) {
+    let byte = u8::try_from(number).unwrap_or(0);
+    let fd = SIGNAL_PIPE.load(Ordering::Relaxed);
+    // SAFETY: the location of errno is valid in every thread; nothing else uses the reference.
+    let errno = unsafe { &mut *errno_location() };
+    let saved = *errno;
+    // SAFETY: one byte is read from a local variable. A full pipe loses the byte, and that is
+    // harmless: the reader has not drained it yet and looks at everything when it does.
+    unsafe { libc::write(fd, (&raw const byte).cast(), 1) };
+    *errno = saved;
+}
+
+/// Where this thread's errno is.
+#[cfg(any(target_os = "linux", target_os = "openbsd", target_os = "netbsd"))]
+fn errno_location() -> *mut libc::c_int {
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes nothing and returns a valid pointer.
+    return unsafe { libc::__errno_location() };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: as above.
+    return unsafe { libc::__errno() };
+}
+
+/// Where this thread's errno is.
+#[cfg(not(any(target_os = "linux", target_os = "openbsd", target_os = "netbsd")))]
+fn errno_location() -> *mut libc::c_int {
+    // SAFETY: takes nothing and returns a valid pointer.
+    unsafe { libc::__error() }
+}
+
+/// Caught signals, as something that poll(2) can wait for. A child that is started later gets the
+/// default dispositions back, because a handler does not survive exec.
+pub struct Signals {
+    /// The reading end of the pipe.
+    pipe: UnixStream,
+}
+
+impl Signals {
+    /// Catches `signals`. There is one such value in a process.
+    pub fn catch(signals: &[Signal]) -> io::Result<Signals> {
+        let (reading, writing) = UnixStream::pair()?;
+        reading.set_nonblocking(true)?;
+        writing.set_nonblocking(true)?;
+        SIGNAL_PIPE.store(writing.into_raw_fd(), Ordering::Relaxed);
+        for signal in signals {
+            // SAFETY: sigaction is plain data, for which zero is a value: no flags, empty mask.
+            let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+            let handler: extern "C" fn(libc::c_int) = on_signal;
+            #[allow(clippy::as_conversions)] // how libc wants a handler
+            {
+                action.sa_sigaction = handler as libc::sighandler_t;
+            }
+            action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
+            // SAFETY: `action` lives through the call; the handler is async-signal-safe.
+            check(unsafe {
+                libc::sigaction(signal.number(), &raw const action, std::ptr::null_mut())
+            })?;
+        }
+        Ok(Signals { pipe: reading })
+    }
+
+    /// What to give to poll(2).
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.pipe)
+    }
+
+    /// The signals that came since the last call.
+    pub fn take(&mut self) -> Vec<Signal> {
+        let mut taken = Vec::new();
+        let mut bytes = [0; 64];
+        while let Ok(count @ 1..) = io::Read::read(&mut self.pipe, &mut bytes) {
+            for byte in bytes.iter().take(count) {
+                let number = libc::c_int::from(*byte);
+                taken.extend(Signal::CATCHABLE.into_iter().filter(|s| s.number() == number));
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_other_process_can_be_meant_by_a_pid() {
+        for number in [0, 1, -1, -2, i64::MIN, i64::MAX, 1 << 32, (1 << 32) + 7, 4321] {
+            assert_eq!(Pid::unless(number, 4321), None, "{number}");
+        }
+        assert_eq!(Pid::unless(2, 4321), Some(Pid(2)));
+        assert_eq!(Pid::unless(4320, 4321).map(Pid::number), Some(4320));
+    }
+
+    #[test]
+    fn a_child_that_ended_is_told_from_one_that_runs_and_stays_to_be_reaped() {
+        let mut child =
+            Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat starts");
+        assert!(!has_ended(&child));
+        drop(child.stdin.take());
+        while !has_ended(&child) {
+            std::thread::yield_now();
+        }
+        assert!(child.wait().is_ok_and(|status| status.success()));
+    }
+
+    #[test]
+    fn a_directory_that_others_reach_is_refused() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let base = std::env::temp_dir().join(format!("swarm-private-{}", std::process::id()));
+        let path = base.join("a/b");
+        private_directory(&path).expect("it is made");
+        private_directory(&path).expect("it is ours");
+        let open = std::fs::Permissions::from_mode(0o710);
+        std::fs::set_permissions(&path, open).expect("chmod");
+        let why = private_directory(&path).expect_err("group may enter").to_string();
+        assert!(why.contains("710") && why.contains("chmod 700"), "{why}");
+        symlink(&base, base.join("link")).expect("a link is made");
+        let why = private_directory(&base.join("link")).expect_err("a link").to_string();
+        assert!(why.contains("link"), "{why}");
+        std::fs::remove_dir_all(base).expect("cleaned up");
+    }
+}

@@ -1,0 +1,342 @@
+//! A task's record: all that is known of it besides its transcript, as one JSON object.
+//!
+//! The names are those of the Python package, so that its records can be read; what it did not
+//! have is ours. A record is read as what it is: input.
+
+use super::Id;
+use super::identity::Process;
+use crate::json::{self, Object, Value};
+
+/// How far a task is. The server writes `Queued`; from there on its supervisor moves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Its supervisor has not begun.
+    Queued,
+    /// Its supervisor gets things ready for codex.
+    Preparing,
+    /// codex runs.
+    Running,
+    /// codex finished its turn.
+    Completed,
+    /// codex ended in any other way, or never started.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+impl Status {
+    /// All of them, with their names.
+    const NAMES: [(&'static str, Status); 6] = [
+        ("queued", Status::Queued),
+        ("preparing", Status::Preparing),
+        ("running", Status::Running),
+        ("completed", Status::Completed),
+        ("failed", Status::Failed),
+        ("cancelled", Status::Cancelled),
+    ];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, status)| *status == self).map_or("", |(name, _)| name)
+    }
+
+    /// The status that a word means.
+    fn named(name: &str) -> Option<Status> {
+        Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, status)| *status)
+    }
+
+    /// Nothing changes any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, Status::Completed | Status::Failed | Status::Cancelled)
+    }
+}
+
+/// Tokens, as Codex counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Read by the model, cached ones included.
+    pub input: u64,
+    /// Of the input, those that were cached.
+    pub cached: u64,
+    /// Written by the model, reasoning included.
+    pub output: u64,
+    /// Of the output, reasoning.
+    pub reasoning: u64,
+}
+
+impl Usage {
+    /// What came on top of `before`.
+    pub fn since(self, before: Usage) -> Usage {
+        Usage {
+            input: self.input.saturating_sub(before.input),
+            cached: self.cached.saturating_sub(before.cached),
+            output: self.output.saturating_sub(before.output),
+            reasoning: self.reasoning.saturating_sub(before.reasoning),
+        }
+    }
+
+    /// Writes the counts.
+    pub fn write(self, o: &mut Object<'_>) {
+        o.int("input_tokens", self.input)
+            .int("cached_input_tokens", self.cached)
+            .int("output_tokens", self.output)
+            .int("reasoning_output_tokens", self.reasoning);
+    }
+
+    /// Reads the counts, in our records and in Codex's events.
+    pub fn read(value: &Value<'_>) -> Usage {
+        let count = |key| value.get(key).and_then(Value::as_u64).unwrap_or(0);
+        Usage {
+            input: count("input_tokens"),
+            cached: count("cached_input_tokens"),
+            output: count("output_tokens"),
+            reasoning: count("reasoning_output_tokens"),
+        }
+    }
+}
+
+/// All that is known of a task besides its transcript.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its name.
+    pub id: Id,
+    /// How far it is.
+    pub status: Status,
+    /// It ends with the server that started it: somebody waits for the reply to the very call.
+    pub attached: bool,
+    /// What is run: the path of codex and its arguments. The prompt is not among them.
+    pub command: Vec<String>,
+    /// The directory it runs in.
+    pub cwd: String,
+    /// The arguments that a reply on the same thread takes over, as a JSON object.
+    pub settings: String,
+    /// The model asked for, if any was.
+    pub model: Option<String>,
+    /// The sandbox mode asked for, if any was.
+    pub sandbox: Option<String>,
+    /// The Codex thread, once it is known.
+    pub thread: Option<String>,
+    /// The thread's tokens before this task: Codex counts per thread, not per turn.
+    pub usage_before: Option<Usage>,
+    /// The thread's tokens after this task.
+    pub usage: Option<Usage>,
+    /// When it was asked for, then when codex was started; milliseconds since 1970.
+    pub started: u64,
+    /// When it ended.
+    pub completed: Option<u64>,
+    /// Its supervisor.
+    pub supervisor: Option<Process>,
+    /// Its codex.
+    pub codex: Option<Process>,
+    /// codex's exit status; a signal as a negative number.
+    pub exit: Option<i32>,
+    /// What went wrong that the transcript cannot know of.
+    pub failure: Option<String>,
+    /// The verdict was not witnessed: the supervisor was gone before it could write one.
+    pub inferred: bool,
+    /// It has a worktree.
+    pub worktree: bool,
+}
+
+impl Record {
+    /// The record as JSON text.
+    pub fn write(&self) -> String {
+        let mut out = String::new();
+        json::object(&mut out, |o| {
+            o.str("task_id", &self.id.to_string()).str("status", self.status.name());
+            o.bool("attached", self.attached);
+            o.array("command", |a| {
+                for word in &self.command {
+                    a.str(word);
+                }
+            });
+            o.str("cwd", &self.cwd).raw("settings", &self.settings);
+            o.maybe_str("model", self.model.as_deref());
+            o.maybe_str("sandbox", self.sandbox.as_deref());
+            o.maybe_str("thread_id", self.thread.as_deref());
+            for (key, usage) in [("usage_before", self.usage_before), ("usage", self.usage)] {
+                if let Some(usage) = usage {
+                    o.object(key, |o| usage.write(o));
+                }
+            }
+            o.raw("started_at", &seconds(self.started));
+            if let Some(completed) = self.completed {
+                o.raw("completed_at", &seconds(completed));
+            }
+            process(o, ["supervisor_pid", "supervisor_start_time"], self.supervisor.as_ref());
+            process(o, ["pid", "pid_start_time"], self.codex.as_ref());
+            let boot = self.codex.as_ref().or(self.supervisor.as_ref());
+            o.maybe_str("boot_id", boot.and_then(|process| process.boot.as_deref()));
+            if let Some(exit) = self.exit {
+                o.int("exit_code", exit);
+            }
+            o.maybe_str("failure", self.failure.as_deref());
+            if self.inferred {
+                o.bool("inferred", true);
+            }
+        });
+        out
+    }
+
+    /// Reads a record of the task `id`. One that names another task is none.
+    pub fn read(id: Id, text: &[u8]) -> Option<Record> {
+        let value = json::parse(text).ok()?;
+        let string = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let usage = |key| value.get(key).map(Usage::read);
+        let process = |pid, start| {
+            Some(Process {
+                pid: value.get(pid).and_then(Value::as_i64)?,
+                start: value.get(start).and_then(ticks),
+                boot: string("boot_id"),
+            })
+        };
+        if string("task_id")? != id.to_string() {
+            return None;
+        }
+        let command = match value.get("command") {
+            Some(Value::Array(words)) => {
+                words.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+            }
+            // the Python package's: one string, for people to read
+            Some(Value::String(line)) => vec![line.clone().into_owned()],
+            _ => Vec::new(),
+        };
+        Some(Record {
+            id,
+            status: Status::named(&string("status")?)?,
+            attached: value.get("attached").and_then(Value::as_bool).unwrap_or(false),
+            command,
+            cwd: string("cwd").unwrap_or_default(),
+            settings: value
+                .get("settings")
+                .filter(|settings| settings.as_object().is_some())
+                .map_or_else(|| "{}".into(), Value::to_json),
+            model: string("model"),
+            sandbox: string("sandbox"),
+            thread: string("thread_id"),
+            usage_before: usage("usage_before"),
+            usage: usage("usage"),
+            started: value.get("started_at").and_then(millis)?,
+            completed: value.get("completed_at").and_then(millis),
+            supervisor: process("supervisor_pid", "supervisor_start_time"),
+            codex: process("pid", "pid_start_time"),
+            exit: value
+                .get("exit_code")
+                .and_then(Value::as_i64)
+                .and_then(|exit| i32::try_from(exit).ok()),
+            failure: string("failure"),
+            inferred: value.get("inferred").and_then(Value::as_bool).unwrap_or(false),
+            worktree: value.get("worktree_path").is_some(),
+        })
+    }
+
+    /// How long it ran, or has run by `now`; milliseconds.
+    pub fn elapsed(&self, now: u64) -> u64 {
+        self.completed.unwrap_or(now).saturating_sub(self.started)
+    }
+}
+
+/// Writes what tells a process apart, but for the boot.
+fn process(o: &mut Object<'_>, keys: [&str; 2], process: Option<&Process>) {
+    let [pid, start] = keys;
+    if let Some(process) = process {
+        o.int(pid, process.pid);
+        if let Some(ticks) = process.start {
+            o.int(start, ticks);
+        }
+    }
+}
+
+/// Milliseconds as the seconds that the Python package writes.
+fn seconds(millis: u64) -> String {
+    format!("{}.{:03}", millis / 1000, millis % 1000)
+}
+
+/// Seconds as milliseconds.
+#[allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn millis(value: &Value<'_>) -> Option<u64> {
+    // a cast saturates, and anything below zero or not a number becomes zero
+    Some((value.as_f64()? * 1000.0).round() as u64)
+}
+
+/// Clock ticks; the Python package writes them as a float.
+fn ticks(value: &Value<'_>) -> Option<u64> {
+    value.as_u64().or_else(|| millis(value).map(|millis| millis / 1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_as_it_was_written() {
+        let id = Id::read("1a2b3c4d").expect("an id");
+        let process = |pid| Process { pid, start: Some(99), boot: Some("b-1".into()) };
+        let full = Record {
+            id,
+            status: Status::Failed,
+            attached: true,
+            command: vec!["/bin/codex".into(), "exec".into()],
+            cwd: "/home/ü".into(),
+            settings: r#"{"model":"m"}"#.into(),
+            model: Some("m".into()),
+            sandbox: Some("read-only".into()),
+            thread: Some("t".into()),
+            usage_before: Some(Usage { input: 1, cached: 2, output: 3, reasoning: 4 }),
+            usage: Some(Usage::default()),
+            started: 1_795_437_000_123,
+            completed: Some(1_795_437_001_000),
+            supervisor: Some(process(70)),
+            codex: Some(process(71)),
+            exit: Some(-9),
+            failure: Some("why".into()),
+            inferred: true,
+            worktree: false,
+        };
+        assert_eq!(Record::read(id, full.write().as_bytes()), Some(full.clone()));
+        let bare = Record {
+            attached: false,
+            model: None,
+            sandbox: None,
+            thread: None,
+            usage_before: None,
+            usage: None,
+            completed: None,
+            supervisor: None,
+            codex: None,
+            exit: None,
+            failure: None,
+            inferred: false,
+            ..full.clone()
+        };
+        assert_eq!(Record::read(id, bare.write().as_bytes()), Some(bare));
+        assert_eq!(full.elapsed(0), 877);
+    }
+
+    #[test]
+    fn a_record_of_the_python_package_reads() {
+        let id = Id::read("1a2b3c4d").expect("an id");
+        let text = br#"{"task_id": "1a2b3c4d", "pid": 4711, "pid_start_time": 12345.0,
+            "status": "completed", "command": "codex exec --json go", "started_at": 1795437000.25,
+            "completed_at": 1795437012.5, "exit_code": 0, "worktree_path": "/tmp/w"}"#;
+        let record = Record::read(id, text).expect("it reads");
+        assert_eq!((record.started, record.elapsed(0)), (1_795_437_000_250, 12_250));
+        assert_eq!(record.codex.and_then(|process| process.start), Some(12_345));
+        assert!(record.worktree);
+    }
+
+    #[test]
+    fn what_is_no_record_is_none() {
+        let id = Id::read("1a2b3c4d").expect("an id");
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"task_id":"1a2b3c4d","status":"running"}"#,
+            r#"{"task_id":"1a2b3c4d","status":"odd","started_at":1}"#,
+            r#"{"task_id":"ffffffff","status":"running","started_at":1}"#,
+        ] {
+            assert_eq!(Record::read(id, text.as_bytes()), None, "{text}");
+        }
+    }
+}
