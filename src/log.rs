@@ -66,8 +66,9 @@ pub fn line(level: Level, text: &str) {
     let Some(log) = LOG.get().filter(|log| level >= log.level) else { return };
     let Ok(mut file) = log.file.lock() else { return };
     let open = || {
-        // the directory is made like every other of ours, and refused for the same reasons
-        log.path.parent().map(sys::private_directory).transpose()?;
+        // a directory that was there before may be anybody's: only the file must be ours
+        let made = log.path.parent().filter(|parent| !parent.exists());
+        made.map(sys::private_directory).transpose()?;
         sys::append_own(&log.path)
     };
     if let Ok(file) = file.get_or_insert_with(open) {

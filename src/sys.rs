@@ -9,10 +9,11 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -146,11 +147,13 @@ pub fn signal_process(_: &OwnedFd, _: Signal) -> io::Result<()> {
 
 /// Whether a child has ended. It stays a zombie: its pid and its group's number are still taken.
 pub fn has_ended(child: &Child) -> bool {
+    let Some(pid) = Pid::of(child) else { return true };
+    let id = libc::id_t::try_from(pid.0).unwrap_or_default();
     // SAFETY: siginfo_t is plain integers and pointers, for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: `info` lives through the call, which writes one siginfo_t there (waitid(2)).
-    let result = unsafe { libc::waitid(libc::P_PID, child.id(), &raw mut info, flags) };
+    let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) };
     // ECHILD means that it is reaped; a running child leaves the structure zero
     result == -1 || info.si_signo != 0
 }
@@ -175,7 +178,7 @@ pub fn interrupt_with_parent(command: &mut Command) {
         if u32::try_from(now) == Ok(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     };
     // SAFETY: between fork and exec only async-signal-safe calls are made, and nothing allocates.
-    unsafe { command.pre_exec(prepare) };
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, prepare) };
 }
 
 /// As on Linux, where it is there.
@@ -224,10 +227,17 @@ pub fn create_own(path: &Path) -> io::Result<File> {
     options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
-/// Opens a file for the user alone, to write at its end; a link in its place is refused.
+/// Opens a file for the user alone, to write at its end; a link in its place is refused, and so is
+/// another user's file.
 pub fn append_own(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    let file = options.open(path)?;
+    if file.metadata()?.uid() == user() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("the file belongs to another user"))
+    }
 }
 
 /// What poll(2) is asked about one descriptor, and what it said.

@@ -226,7 +226,8 @@ impl Request {
     }
 
     /// The arguments that a reply on the same thread takes over, as a JSON object: Codex itself
-    /// forgets all of them at a resume, and a read-only thread could then write.
+    /// forgets all of them at a resume, and a read-only thread could then write. Base instructions
+    /// are the one thing it keeps.
     pub fn lasting(&self, settings: &Settings) -> String {
         let mut out = String::new();
         json::object(&mut out, |o| {
@@ -235,7 +236,6 @@ impl Request {
             o.maybe_str("sandbox", self.effective_sandbox(settings).as_deref());
             o.maybe_str("approval-policy", self.approval_policy.as_deref());
             o.maybe_str("profile", self.profile.as_deref());
-            o.maybe_str("base-instructions", self.base_instructions.as_deref());
             o.maybe_str("developer-instructions", self.developer_instructions.as_deref());
             o.maybe_str("compact-prompt", self.compact_prompt.as_deref());
             if !self.config.1.is_empty() {

@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 /// The longest excerpt that is kept of anything, in characters.
 const EXCERPT: usize = 200;
 
+/// The longest beginning of an error message that is kept, in characters.
+const CAUSE: usize = 2000;
+
 /// How many warnings are kept; they tend to repeat.
 const WARNINGS: usize = 5;
 
@@ -91,10 +94,10 @@ impl Transcript {
             "turn.failed" => {
                 let error = event.get("error").and_then(|error| error.get("message"));
                 let cause = error.and_then(Value::as_str).unwrap_or("no reason was given");
-                self.failed = Some(cause.to_owned());
+                self.failed = Some(beginning(cause, CAUSE));
                 self.running.clear();
             }
-            "error" => self.notice = Some(message().to_owned()),
+            "error" => self.notice = Some(beginning(message(), CAUSE)),
             "item.started" | "item.updated" | "item.completed" => {
                 if let Some(item) = event.get("item") {
                     let length = bytes.len().try_into().unwrap_or(u64::MAX);
@@ -243,11 +246,16 @@ fn inner_command(command: &str) -> String {
 
 /// The beginning of a text, on one line.
 pub fn excerpt(text: &str) -> String {
-    let mut short: String = text.chars().take(EXCERPT).map(visible).collect();
-    if text.chars().nth(EXCERPT).is_some() {
-        short.push('…');
-    }
+    let short: String = beginning(text, EXCERPT).chars().map(visible).collect();
     short.trim().to_owned()
+}
+
+/// The first characters of a text, and a sign that there are more.
+fn beginning(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// A character that moves no cursor.

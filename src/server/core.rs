@@ -74,6 +74,8 @@ pub struct Server {
     revision: Option<Revision>,
     /// The calls that wait for something.
     calls: Vec<Call>,
+    /// Some call waits for a task whose end the system cannot tell.
+    look_again: bool,
     /// The moment of the event that is being handled.
     pub(super) now: Now,
     /// What is to be done about it.
@@ -172,6 +174,7 @@ impl Server {
             tasks: BTreeMap::new(),
             revision: None,
             calls: Vec::new(),
+            look_again: false,
             now: Now { steady: Duration::ZERO, wall: 0 },
             actions: Vec::new(),
         }
@@ -223,14 +226,8 @@ impl Server {
         let calls = self.calls.iter().filter_map(|call| call.awaits.deadline());
         let progress =
             self.calls.iter().filter_map(|call| call.progress.as_ref().map(Progress::due));
-        let unheard = self.calls.iter().any(|call| self.unheard(call));
-        calls.chain(progress).chain(unheard.then(|| self.now.steady + LOOK_AGAIN)).min()
-    }
-
-    /// Whether a call waits for a task whose end nothing will tell.
-    fn unheard(&self, call: &Call) -> bool {
-        let tasks = call.awaits.tasks().iter().filter_map(|id| self.tasks.get(id));
-        tasks.into_iter().any(|task| !task.is_final() && !task.ours && !task.awaited)
+        let again = self.look_again.then(|| self.now.steady + LOOK_AGAIN);
+        calls.chain(progress).chain(again).min()
     }
 
     /// Does an action.
@@ -456,13 +453,10 @@ impl Server {
 
     /// Looks what is due.
     fn tick(&mut self) {
-        let unheard: Vec<Id> = self
-            .calls
-            .iter()
-            .filter(|call| self.unheard(call))
-            .flat_map(|call| call.awaits.tasks().iter().copied())
-            .collect();
-        self.watch(unheard);
+        if std::mem::take(&mut self.look_again) {
+            let awaited = self.calls.iter().flat_map(|call| call.awaits.tasks().iter().copied());
+            self.watch(awaited.collect());
+        }
         self.answer_calls(|_| true);
         self.tell_progress();
     }
@@ -479,12 +473,12 @@ impl Server {
                 .supervisor
                 .as_ref()
                 .and_then(super::super::task::identity::Process::watch);
-            match handle {
-                Some(handle) => {
-                    task.awaited = true;
-                    self.actions.push(Action::Watch(id, handle));
-                }
-                None => task.refresh(&self.store, self.now.wall),
+            if let Some(handle) = handle {
+                task.awaited = true;
+                self.actions.push(Action::Watch(id, handle));
+            } else {
+                task.refresh(&self.store, self.now.wall);
+                self.look_again |= !task.is_final();
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::codex::transcript::excerpt;
 use crate::json::{self, Object};
 use crate::log;
 use crate::task::store::Part;
-use crate::task::{Status, Store};
+use crate::task::{Status, Store, Usage};
 use std::fmt::Write;
 
 /// How many characters of answers one result holds. Clients cut at 40,000 to 100,000 in ways of
@@ -104,10 +104,13 @@ impl View<'_> {
         out
     }
 
-    /// The tokens of this turn.
+    /// The tokens of this turn; of the whole thread where it is not known what it used before.
     fn tokens(&self) -> Option<String> {
         let usage = self.task.usage()?;
-        Some(format!("in {}, cached {}, out {}", usage.input, usage.cached, usage.output))
+        let of =
+            if self.task.record.usage_before.is_none() { " (of the whole thread)" } else { "" };
+        let Usage { input, cached, output, .. } = usage;
+        Some(format!("in {input}, cached {cached}, out {output}{of}"))
     }
 
     /// Adds what Codex and we have to warn of.
@@ -163,8 +166,9 @@ impl View<'_> {
         self.task.answer().map_or(0, |answer| answer.chars().count())
     }
 
-    /// The block of `codex_wait` for a task, with at most `limit` characters of its answer.
-    fn result(&self, limit: usize) -> String {
+    /// The block of `codex_wait` for a task, with at most `limit` characters of its answer. `any`:
+    /// the wait may have ended because another task did.
+    fn result(&self, limit: usize, any: bool) -> String {
         let record = &self.task.record;
         let (id, elapsed) = (self.task.id(), self.elapsed());
         let mut out = String::new();
@@ -172,8 +176,10 @@ impl View<'_> {
             Status::Completed => format!("(completed in {elapsed}) ==="),
             Status::Failed => format!("(failed in {elapsed}{}) ===", self.exit()),
             Status::Cancelled => format!("(cancelled after {elapsed}) ==="),
-            _ => "=== STILL RUNNING (wait timed out, task is NOT killed; call codex_wait again)"
-                .into(),
+            _ => {
+                let why = if any { "wait ended" } else { "wait timed out" };
+                format!("=== STILL RUNNING ({why}, task is NOT killed; call codex_wait again)")
+            }
         };
         let _ = writeln!(out, "=== Task {id} {how}");
         maybe_line(&mut out, "Thread ID", self.task.thread());
@@ -313,9 +319,9 @@ impl View<'_> {
 }
 
 /// The text of `codex_wait` and `codex_batch`: the answers share the room there is.
-pub fn results(views: &[View<'_>]) -> String {
+pub fn results(views: &[View<'_>], any: bool) -> String {
     let limit = fair_limit(views);
-    let blocks: Vec<String> = views.iter().map(|view| view.result(limit)).collect();
+    let blocks: Vec<String> = views.iter().map(|view| view.result(limit, any)).collect();
     blocks.join("\n")
 }
 

@@ -269,7 +269,13 @@ impl Run {
         // ready without a byte to write: the other end is gone
         match stdout.write(piece) {
             Ok(0) => self.client_gone = true,
-            Ok(count) => drop(self.outbox.drain(..count)),
+            Ok(count) => {
+                self.outbox.drain(..count);
+                if self.outbox.is_empty() {
+                    // what one long answer took is given back
+                    self.outbox = VecDeque::new();
+                }
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => {
                 self.outbox.clear();

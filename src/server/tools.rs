@@ -49,8 +49,8 @@ impl Server {
         match awaits {
             Awaits::Start(id) => self.started(*id),
             Awaits::Answer(id) => self.answered(*id),
-            Awaits::All(ids) => self.results(ids, &[]),
-            Awaits::Wait { ids, unknown, .. } => self.results(ids, unknown),
+            Awaits::All(ids) => self.results(ids, &[], false),
+            Awaits::Wait { ids, unknown, any, .. } => self.results(ids, unknown, *any),
             Awaits::Cancelled(ids, unknown, _) => self.ended(ids, unknown),
         }
     }
@@ -97,13 +97,13 @@ impl Server {
         Ok(ids)
     }
 
-    /// The request that arguments make, and the tokens its thread has used before.
+    /// The request that arguments make, and the tokens its thread has used before, if that is known.
     fn checked(&mut self, arguments: &Value<'_>) -> Result<(Request, Option<Usage>), String> {
         // null is as good as leaving it out
         let arguments = &overlaid(&Value::Null, arguments);
         let text = |name: &str| arguments.get(name).and_then(Value::as_str);
         let Some(thread) = text("threadId").or_else(|| text("conversationId")) else {
-            return Ok((Request::read(arguments, &self.here)?, None));
+            return Ok((Request::read(arguments, &self.here)?, Some(Usage::default())));
         };
         if self.settings.flags.ephemeral {
             return Err(
@@ -116,7 +116,7 @@ impl Server {
         let Some(last) = self.last_on(thread) else {
             return Ok((Request::read(arguments, &self.here)?, None));
         };
-        let (id, before) = (last.id(), last.record.usage);
+        let id = last.id();
         let forks = arguments.get("fork") == Some(&Value::Bool(true));
         if !last.is_final() && !forks {
             return Err(format!(
@@ -125,6 +125,8 @@ impl Server {
             ));
         }
         let settings = last.record.settings.clone();
+        let on_thread = self.tasks.values().filter(|task| task.thread() == Some(thread));
+        let before = on_thread.filter_map(|task| task.record.usage).max_by_key(|usage| usage.input);
         let lasting = json::parse(settings.as_bytes()).unwrap_or(Value::Null);
         Ok((Request::read(&inherited(&lasting, arguments), &self.here)?, before))
     }
@@ -239,9 +241,9 @@ impl Server {
     }
 
     /// The answer of `codex_wait` and `codex_batch`: what the tasks have come to so far.
-    fn results(&self, ids: &[Id], unknown: &[String]) -> ToolResult {
+    fn results(&self, ids: &[Id], unknown: &[String], any: bool) -> ToolResult {
         let views = self.views(ids);
-        let mut text = report::results(&views);
+        let mut text = report::results(&views, any);
         append_unknown(&mut text, unknown);
         let none = ids.is_empty();
         self.result(text, none, || report::tasks_json(&views, true))
@@ -436,7 +438,9 @@ pub(super) fn find_codex(given: Option<&str>, path: &str, here: &Path) -> Result
             ))
         };
     }
-    let found = path.split(':').map(|directory| here.join(directory).join(name)).find(|f| runs(f));
+    // an empty entry would mean the directory that the caller happens to work in
+    let directories = path.split(':').filter(|directory| !directory.is_empty());
+    let found = directories.map(|directory| here.join(directory).join(name)).find(|f| runs(f));
     found.map(|file| file.display().to_string()).ok_or_else(|| {
         format!(
             "cannot find {name} on PATH ({path}); install it with `npm install -g @openai/codex`, or \

@@ -52,7 +52,7 @@ impl Watched {
     /// Reads the record again, if it can have changed. A task whose supervisor is gone without a
     /// verdict gets one here.
     pub fn refresh(&mut self, store: &Store, now: u64) {
-        if self.is_final() {
+        if self.ours || self.is_final() {
             return;
         }
         // looked at before the record is read: what it wrote before it ended is then in there
@@ -60,10 +60,9 @@ impl Watched {
             Some(supervisor) => !supervisor.alive(),
             None => self.record.elapsed(now) >= BIRTH,
         };
+        let supervisor = self.record.supervisor.clone();
         self.reread(store);
-        let same = |new: &Record, old: &Record| new.supervisor == old.supervisor;
-        let still = store.read(self.id()).is_some_and(|new| same(&new, &self.record));
-        if gone && !self.ours && still && !self.is_final() {
+        if gone && !self.is_final() && self.record.supervisor == supervisor {
             self.conclude(store, now, None);
         }
     }

@@ -47,8 +47,9 @@ impl Part {
     }
 }
 
-/// A record is a few kilobytes; what is much larger is none.
-const RECORD_LIMIT: u64 = 4 << 20;
+/// A record holds a command line, which is at most 2 MiB (execve(2)) before it is escaped, and
+/// the settings it came from. What is much larger is none.
+const RECORD_LIMIT: u64 = 32 << 20;
 
 impl Store {
     /// The store in a directory, which need not be there yet.

@@ -1,0 +1,197 @@
+//! How the server ends, what goes on without it, and what a later server makes of that.
+
+use crate::support::*;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// The three ways in which a client ends a server.
+fn tell_to_end(server: &mut Server<'_>, how: &str) {
+    match how {
+        "EOF" => server.hang_up(),
+        signal => server.signal(signal),
+    }
+}
+
+/// Starts a stubborn sync task and an async one, ends the server, and looks at what is left.
+fn sync_tasks_end_and_async_ones_go_on(how: &str) {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    server.begin(
+        "codex",
+        &script("trap-int\nbegin\nleave-sleeper setsid\nmark sync\nwait-for never"),
+    );
+    dir.marked("sync");
+    let sync = running_task(&mut server);
+    let other =
+        server.launch("begin\nsay before\nmark async\nwait-for go\nsay after\ndone\nexit 0");
+    dir.marked("async");
+    let begin = Instant::now();
+    tell_to_end(&mut server, how);
+    assert_eq!(server.ended().code(), Some(0));
+    // It does not stay for the two seconds that the stubborn one takes.
+    assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+    gone(&mark_of(&sync));
+
+    let mut next = dir.server();
+    until("the record of the sync one", || {
+        (dir.record(&sync).str_at("status") == "cancelled").then_some(())
+    });
+    assert!(next.status(&sync).contains("(CANCELLED after "));
+    let status = next.status(&other);
+    assert!(status.contains(" elapsed)"), "{status}");
+    dir.open("go");
+    let waited = next.wait(&[&other]);
+    assert!(waited.contains("(completed in ") && waited.contains("after"), "{waited}");
+}
+
+#[test]
+fn at_the_end_of_stdin_sync_tasks_end_and_async_ones_go_on() {
+    sync_tasks_end_and_async_ones_go_on("EOF");
+}
+
+#[test]
+fn at_sigint_sync_tasks_end_and_async_ones_go_on() {
+    sync_tasks_end_and_async_ones_go_on("INT");
+}
+
+#[test]
+fn at_sigterm_sync_tasks_end_and_async_ones_go_on() {
+    sync_tasks_end_and_async_ones_go_on("TERM");
+}
+
+#[test]
+fn an_idle_server_ends_at_once_and_well_however_it_is_told() {
+    let dir = Dir::new();
+    for how in ["EOF", "INT", "TERM"] {
+        let mut server = dir.server();
+        tell_to_end(&mut server, how);
+        assert_eq!(server.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_client_that_reads_no_more_ends_the_server_well() {
+    let dir = Dir::new();
+    let mut command = dir.command();
+    let mut child = command
+        .args(["--codex", STANDIN])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    let ping = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+    std::io::Write::write_all(&mut stdin, ping.as_bytes()).unwrap();
+    let status = until("the server's end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_task_outlives_a_crashed_server_and_the_next_one_gets_its_true_exit_status() {
+    let dir = Dir::new();
+    for (lines, verdict, exit) in [
+        ("begin\nsay late\nexit 3", "failed", 3),
+        ("begin\nsay late\ndone\nexit 0", "completed", 0),
+        ("kill-self KILL", "failed", -9),
+    ] {
+        let mut server = dir.server();
+        let gate = format!("go{exit}");
+        let id = server.launch(&format!("run one\nmark on{exit}\nwait-for {gate}\n{lines}"));
+        dir.marked(&format!("on{exit}"));
+        server.crash();
+
+        let mut next = dir.server();
+        let status = next.status(&id);
+        assert!(status.contains(" elapsed)"), "{status}");
+        assert_eq!(field(&status, "Tools called"), "1", "{status}");
+        let text = next.ok("codex_wait", &format!(r#"{{"task_ids":["{id}"],"timeout":0}}"#));
+        assert!(text.contains("STILL RUNNING"), "{text}");
+        let wait = next.begin("codex_wait", &ids(&[&id]));
+        next.silent_about(&[wait]);
+        dir.open(&gate);
+        let text = text_of(&next.result(wait));
+        assert!(section(&text, &id).contains(&format!("({verdict} in ")), "{text}");
+        let record = dir.record(&id);
+        assert_eq!(record.at("exit_code").as_i64(), Some(exit));
+        assert!(record.find("inferred").is_none_or(|inferred| inferred.as_bool() != Some(true)));
+    }
+}
+
+#[test]
+fn a_task_that_ended_while_no_server_ran_is_told_by_the_next_one() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    let id = server.launch("begin\nmark on\nwait-for go\nsay alone\ndone\nexit 0");
+    dir.marked("on");
+    server.end();
+    dir.open("go");
+    until("its end", || (dir.record(&id).str_at("status") == "completed").then_some(()));
+    let mut next = dir.server();
+    assert!(next.wait(&[&id]).contains("alone"));
+}
+
+#[test]
+fn a_task_of_another_server_can_be_waited_for_and_cancelled() {
+    let dir = Dir::new();
+    let (mut one, mut two) = (dir.server(), dir.server());
+    let ends = one.launch("begin\nmark on\nwait-for go\nexit 3");
+    let stuck = one.launch("trap-int\nbegin\nmark stuck\nleave-sleeper setsid\nwait-for never");
+    dir.marked("on");
+    dir.marked("stuck");
+    let wait = two.begin("codex_wait", &ids(&[&ends]));
+    two.silent_about(&[wait]);
+    dir.open("go");
+    let text = text_of(&two.result(wait));
+    assert!(text.contains("(failed in ") && text.contains('3'), "{text}");
+    assert!(one.wait(&[&ends]).contains("(failed in "));
+    two.ok("codex_cancel", &format!(r#"{{"task_id":"{stuck}"}}"#));
+    for server in [&mut one, &mut two] {
+        assert!(section(&server.wait(&[&stuck]), &stuck).contains("(cancelled "));
+    }
+    gone(&mark_of(&stuck));
+}
+
+#[test]
+fn a_record_whose_supervisor_is_gone_gets_an_inferred_verdict() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    server.ok("codex", r#"{"prompt":"x"}"#);
+    let completed = "{\"type\":\"turn.started\"}\n{\"type\":\"item.completed\",\"item\":{\"id\":\"item_0\",\"type\":\"agent_message\",\"text\":\"left behind\"}}\n{\"type\":\"turn.completed\",\"usage\":{}}\n";
+    for (id, stdout, verdict) in [
+        ("0000000a", completed, "completed"),
+        ("0000000b", "{\"type\":\"turn.started\"}\n", "failed"),
+        ("0000000c", "", "failed"),
+    ] {
+        dir.write(&format!("tasks/{id}.stdout"), stdout);
+        let record = format!(
+            r#"{{"task_id":"{id}","status":"running","pid":4194301,"pid_start_time":1,"command":["codex","exec"],"started_at":1795000000.5,"completed_at":null,"exit_code":null,"worktree_root":null,"worktree_path":null,"worktree_branch":null,"thread_id":null}}"#
+        );
+        plant(&dir, id, &record);
+        let text = server.wait(&[id]);
+        assert!(text.contains(&format!("({verdict} ")), "{text}");
+        assert!(verdict != "completed" || text.contains("left behind"), "{text}");
+        let record = dir.record(id);
+        assert_eq!(record.str_at("status"), verdict);
+        assert_eq!(record.at("inferred").as_bool(), Some(true));
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_told_and_spoils_nothing_else() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    let good = task_id(&server.ok("codex", r#"{"prompt":"x"}"#));
+    for (id, record) in
+        [("0000000a", ""), ("0000000b", "{\"task_id\":"), ("0000000c", "[]"), ("0000000d", "{}")]
+    {
+        plant(&dir, id, record);
+        let text =
+            server.ok("codex_wait", &format!(r#"{{"task_ids":["{id}","{good}"],"timeout":1}}"#));
+        assert!(text.contains(id) && section(&text, &good).contains("(completed in "), "{text}");
+    }
+    let text = server.ok("codex_status", "{}");
+    assert!(text.contains(&good), "{text}");
+    read_json(&server.read("codex-swarm:///tasks"));
+}

@@ -1,0 +1,39 @@
+//! Drives the real binary from outside, with a scripted stand-in for codex: a second reading of
+//! what the program promises. A module per concern; `support` is the floor they stand on.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that meets what it did not expect has to fail, and to say so"
+)]
+#![allow(clippy::missing_docs_in_private_items, reason = "a test's name says what holds")]
+
+#[path = "../../src/json/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the program's own reader, of which tests need a part")]
+mod json;
+
+mod look;
+mod support;
+
+mod arguments;
+mod batch;
+mod calls;
+mod cancel;
+mod cli;
+mod endings;
+mod files;
+mod handshake;
+mod limits;
+mod listing;
+mod output;
+mod progress;
+mod prompts;
+mod received;
+mod resources;
+mod rpc;
+mod streams;
+mod structured;
+mod threads;
+mod waiting;
