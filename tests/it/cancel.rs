@@ -52,7 +52,6 @@ fn nothing_that_a_cancelled_task_left_running_lives_on() {
         "leave-sleeper",
         "leave-sleeper setsid",
         "trap-int\nleave-sleeper setsid",
-        "leave-sleeper\nkill-self STOP",
         "hold-stdout never\nleave-sleeper\nleave-sleeper setsid",
     ];
     let tasks: Vec<String> = leavers
@@ -169,14 +168,21 @@ fn the_server_answers_at_once_while_a_stubborn_codex_is_being_ended() {
 fn a_record_that_names_a_stranger_never_leads_to_a_signal() {
     let dir = Dir::new();
     let mut server = dir.server();
-    // So that the directory is there.
-    server.ok("codex", r#"{"prompt":"x"}"#);
+    let call = server.begin("codex", &script("begin\nmark on\nwait-for go\nsay x\ndone"));
+    dir.marked("on");
+    let id = running_task(&mut server);
+    let real = dir.record(&id);
+    dir.open("go");
+    server.result(call);
+
     let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
-    let pid = stranger.id();
-    for (id, start) in [("0000000a", "12345"), ("0000000b", "null"), ("0000000c", "\"x\"")] {
-        let record = format!(
-            r#"{{"task_id":"{id}","status":"running","pid":{pid},"pid_start_time":{start},"command":["codex"],"started_at":1.5,"completed_at":null,"exit_code":null,"thread_id":null}}"#
-        );
+    // The record of a task that runs, with another's pid wherever it has one; and an older one.
+    let forged = with_process(&real, stranger.id(), None).to_json().replace(&id, "0000000a");
+    let older = format!(
+        r#"{{"task_id":"0000000b","status":"running","pid":{},"pid_start_time":12345,"command":["codex"],"started_at":1.5,"completed_at":null,"exit_code":null,"thread_id":null}}"#,
+        stranger.id()
+    );
+    for (id, record) in [("0000000a", forged), ("0000000b", older)] {
         plant(&dir, id, &record);
         server.call("codex_cancel", &format!(r#"{{"task_id":"{id}"}}"#));
         server.call("codex_status", &ids(&[id]));

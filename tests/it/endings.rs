@@ -1,7 +1,8 @@
 //! How the server ends, what goes on without it, and what a later server makes of that.
 
 use crate::support::*;
-use std::process::Stdio;
+use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The three ways in which a client ends a server.
@@ -60,6 +61,33 @@ fn at_sigterm_sync_tasks_end_and_async_ones_go_on() {
 }
 
 #[test]
+fn at_the_end_of_stdin_the_tasks_of_a_batch_end() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    let task = |n: u32| script(&format!("begin\nmark on{n}\nwait-for never"));
+    server.begin("codex_batch", &format!(r#"{{"tasks":[{},{}]}}"#, task(1), task(2)));
+    dir.marked("on1");
+    dir.marked("on2");
+    server.end();
+    gone(&dir.marker());
+    let status = dir.server().ok("codex_status", "{}");
+    assert_eq!(status.matches("(CANCELLED after ").count(), 2, "{status}");
+}
+
+#[test]
+fn a_crash_of_the_server_ends_its_sync_tasks_too() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    server
+        .begin("codex", &script("trap-int\nbegin\nleave-sleeper setsid\nmark on\nwait-for never"));
+    dir.marked("on");
+    let id = running_task(&mut server);
+    server.crash();
+    gone(&mark_of(&id));
+    assert!(dir.server().wait(&[&id]).contains("(cancelled "));
+}
+
+#[test]
 fn an_idle_server_ends_at_once_and_well_however_it_is_told() {
     let dir = Dir::new();
     for how in ["EOF", "INT", "TERM"] {
@@ -103,9 +131,11 @@ fn a_task_outlives_a_crashed_server_and_the_next_one_gets_its_true_exit_status()
         server.crash();
 
         let mut next = dir.server();
-        let status = next.status(&id);
-        assert!(status.contains(" elapsed)"), "{status}");
-        assert_eq!(field(&status, "Tools called"), "1", "{status}");
+        until("the task and its tool in the status", || {
+            let status = next.status(&id);
+            assert!(status.contains(" elapsed)"), "{status}");
+            (field(&status, "Tools called") == "1").then_some(())
+        });
         let text = next.ok("codex_wait", &format!(r#"{{"task_ids":["{id}"],"timeout":0}}"#));
         assert!(text.contains("STILL RUNNING"), "{text}");
         let wait = next.begin("codex_wait", &ids(&[&id]));
@@ -176,6 +206,57 @@ fn a_record_whose_supervisor_is_gone_gets_an_inferred_verdict() {
         assert_eq!(record.str_at("status"), verdict);
         assert_eq!(record.at("inferred").as_bool(), Some(true));
     }
+}
+
+#[test]
+fn a_supervisor_that_is_killed_takes_codex_along_and_every_call_is_answered() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    let lines = "begin\nsay half an answer\nwait-for go\nkill-supervisor\nwait-for never";
+    let call = server.begin("codex", &script(lines));
+    let sync = running_task(&mut server);
+    let other = server.launch(lines);
+    let wait = server.begin("codex_wait", &ids(&[&other, &sync]));
+    for id in [&sync, &other] {
+        until("what it said", || maybe_field(&server.status(id), "Output").map(drop));
+    }
+    dir.open("go");
+    let waited = text_of(&server.result(wait));
+    assert!(is_error(&server.result(call)));
+    for id in [&sync, &other] {
+        assert!(section(&waited, id).contains("(failed "), "{waited}");
+        assert_eq!(dir.record(id).at("inferred").as_bool(), Some(true));
+        gone(&mark_of(id));
+    }
+}
+
+#[test]
+fn a_wait_is_answered_even_if_the_supervisor_dies_the_moment_it_begins() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    let id = server.launch("begin\nmark on\nwait-for go\nsay x\ndone");
+    dir.marked("on");
+    let real = dir.record(&id);
+    for n in 0..200 {
+        // A supervisor of our own, as far as a record tells, whose end we can time.
+        let mut supervisor = Command::new("sleep").arg("60").spawn().unwrap();
+        let line = fs::read_to_string(format!("/proc/{}/stat", supervisor.id())).unwrap();
+        let start = line.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap();
+        let forged = format!("{n:08x}");
+        let record = with_process(&real, supervisor.id(), Some(start)).to_json();
+        plant(&dir, &forged, &record.replace(&id, &forged));
+        let wait = server.begin("codex_wait", &ids(&[&forged]));
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(5 * n) {
+            std::hint::spin_loop();
+        }
+        supervisor.kill().unwrap();
+        supervisor.wait().unwrap();
+        let text = text_of(&server.result(wait));
+        assert!(text.contains("(failed "), "{text}");
+    }
+    dir.open("go");
+    server.wait(&[&id]);
 }
 
 #[test]

@@ -124,22 +124,37 @@ fn prompt_and_streams_are_kept_verbatim() {
 }
 
 #[test]
-fn a_link_in_the_place_of_a_record_is_not_followed() {
+fn a_link_in_the_place_of_a_file_is_not_followed() {
     let dir = Dir::new();
     let mut server = dir.server();
-    server.ok("codex", r#"{"prompt":"x"}"#);
-    let target = dir.write("precious", "precious");
-    set_mode(&target, 0o600);
-    for kind in ["meta", "stdout", "stderr"] {
-        symlink(&target, dir.task_file("0000000a", kind)).unwrap();
+    let id = task_id(&server.ok("codex", &script("begin\nstderr x\nsay fine\ndone")));
+    server.end();
+    let record = fs::read_to_string(dir.task_file(&id, "meta")).unwrap();
+    let stream =
+        r#"{"type":"item.completed","item":{"id":"m","type":"agent_message","text":"precious"}}"#;
+    for (kind, of, content) in [
+        ("meta", "0000000a", record.replace(&id, "0000000a")),
+        ("stdout", &id, format!("{stream}\n")),
+        ("stderr", &id, "precious".to_owned()),
+    ] {
+        let target = dir.write(&format!("linked.{kind}"), &content);
+        set_mode(&target, 0o600);
+        let file = dir.task_file(of, kind);
+        let _ = fs::remove_file(&file);
+        symlink(&target, file).unwrap();
+
+        let mut next = dir.server();
+        let told = text_of(&next.call("codex_wait", &ids(&["0000000a"])));
+        assert!(!told.contains("(completed in "), "a record was read through a link: {told}");
+        next.call("codex_cancel", &ids(&["0000000a"]));
+        let mut told = next.wait(&[&id]) + &next.status(&id);
+        for below in ["result", "events", "stderr"] {
+            let uri = format!(r#"{{"uri":"codex-swarm:///tasks/{id}/{below}"}}"#);
+            told += &next.ask("resources/read", &uri).to_json();
+        }
+        assert!(!told.contains("precious"), "{kind} was read through a link: {told}");
+        assert_eq!(fs::read_to_string(target).unwrap(), content, "{kind} was written");
     }
-    for tool in ["codex_status", "codex_wait", "codex_cancel"] {
-        let text = text_of(&server.call(tool, &ids(&["0000000a"])));
-        assert!(!text.contains("precious"), "{text}");
-    }
-    let reply = server.ask("resources/read", r#"{"uri":"codex-swarm:///tasks/0000000a/stderr"}"#);
-    assert!(!reply.to_json().contains("precious"));
-    assert_eq!(fs::read_to_string(target).unwrap(), "precious");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! JSON and the texts of results: how tests write them and find their way in them.
 
 use crate::json::{self, Value};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// Reads JSON and keeps the text for good: a test is short, and its values may go anywhere.
@@ -126,6 +127,20 @@ pub fn answer(text: &str) -> &str {
 /// The thread that a result names.
 pub fn thread_id(text: &str) -> &str {
     field(text, "Thread ID").split(' ').next().unwrap()
+}
+
+/// A record with another process wherever it names one: another pid, and its start time if given.
+pub fn with_process(record: &Value<'static>, pid: u32, start: Option<&str>) -> Value<'static> {
+    let Value::Object(members) = record else { return record.clone() };
+    let with = |(key, value): &(Cow<'static, str>, Value<'static>)| {
+        let value = match start {
+            _ if key.ends_with("pid") && value.as_u64().is_some() => read_json(&pid.to_string()),
+            Some(start) if key.ends_with("start_time") => read_json(start),
+            _ => with_process(value, pid, start),
+        };
+        (key.clone(), value)
+    };
+    Value::Object(members.iter().map(with).collect())
 }
 
 /// The code of a reply that is an error.

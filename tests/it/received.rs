@@ -233,8 +233,9 @@ fn codex_gets_its_prompt_as_a_file_its_own_process_group_and_the_tasks_mark() {
         assert_eq!(received.stdin_is, dir.task_file(&id, "prompt"));
         let pid = received.stat.split_once(' ').unwrap().0;
         let after_name = received.stat.rsplit_once(") ").unwrap().1;
-        let group = after_name.split(' ').nth(2).unwrap();
+        let [parent, group, session] = [1, 2, 3].map(|n| after_name.split(' ').nth(n).unwrap());
         assert_eq!(group, pid, "the leader of its own group");
+        assert_eq!(session, parent, "in the session of its supervisor, not of the server");
     }
 }
 

@@ -521,7 +521,7 @@ impl<'d> Server<'d> {
         self.child.wait().unwrap();
     }
 
-    /// Its stdin, for another thread to write; at the end of that the server ends.
+    /// Its stdin, for another thread to write; when that is dropped the server ends.
     pub fn take_stdin(&mut self) -> ChildStdin {
         self.stdin.take().expect("stdin is open")
     }
