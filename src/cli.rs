@@ -9,6 +9,11 @@ pub enum Role {
     Serve(Flags),
     /// The supervisor of one task: its id and the task directory. Started by a server only.
     Supervise(String, String),
+    /// Clean up what is old; or only say what would be done.
+    Gc {
+        /// Only say it.
+        dry_run: bool,
+    },
     /// Print the help.
     Help,
     /// Print the version.
@@ -69,8 +74,11 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
                 let id = value("a task id")?;
                 return Ok(Role::Supervise(id, value("a directory")?));
             }
+            "gc" if first => return gc(words),
             _ if name.starts_with("-c") && !name.starts_with("--") => {
-                flags.config.push(config(word.split_at(2).1.to_owned())?);
+                // -ckey=value, and -c=key=value, which Codex takes too
+                let (_, joined) = word.split_at(2);
+                flags.config.push(config(joined.trim_start_matches('=').to_owned())?);
             }
             _ => return Err(Usage(format!("unknown argument '{word}'"))),
         }
@@ -80,6 +88,19 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
         first = false;
     }
     Ok(Role::Serve(flags))
+}
+
+/// Reads the words behind `gc`.
+fn gc(words: impl Iterator<Item = String>) -> Result<Role, Usage> {
+    let mut dry_run = false;
+    for word in words {
+        match word.as_str() {
+            "--dry-run" => dry_run = true,
+            "-h" | "--help" => return Ok(Role::Help),
+            _ => return Err(Usage(format!("gc takes --dry-run, not '{word}'"))),
+        }
+    }
+    Ok(Role::Gc { dry_run })
 }
 
 /// Checks a `-c` value: the key is what codex splits off at the first `=`.
@@ -94,6 +115,7 @@ fn config(word: String) -> Result<String, Usage> {
 pub const HELP: &str = "\
 usage: codex-mcp-swarm [-c key=value]... [--skip-git-repo-check] [--ephemeral]
                        [--codex path] [--structured]
+       codex-mcp-swarm gc [--dry-run]
        codex-mcp-swarm --help | --version
 
 An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
@@ -103,6 +125,7 @@ An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
   --ephemeral             keep no Codex sessions; then nothing can be resumed
   --codex path            the Codex CLI to run (default: codex on PATH)
   --structured            give every tool an output schema and structured content
+  gc [--dry-run]          remove old tasks and worktrees now; no work is destroyed
   -h, --help              print this and exit
   -V, --version           print the version and exit
 
@@ -129,12 +152,14 @@ mod tests {
             codex: Some("/opt/codex".into()),
             structured: true,
         };
-        let line = "-c model=gpt --config a.b=\"x=y\" --config=c= -cd=1 --skip-git-repo-check \
+        let line = "-c=model=gpt --config a.b=\"x=y\" --config=c= -cd=1 --skip-git-repo-check \
                     --ephemeral --codex=/opt/codex --structured";
         assert_eq!(typed(line), Ok(Role::Serve(flags)));
         assert_eq!(typed(""), Ok(Role::Serve(Flags::default())));
         assert_eq!(typed("--ephemeral --help"), Ok(Role::Help));
         assert_eq!(typed("-V"), Ok(Role::Version));
+        assert_eq!(typed("gc"), Ok(Role::Gc { dry_run: false }));
+        assert_eq!(typed("gc --dry-run"), Ok(Role::Gc { dry_run: true }));
         assert_eq!(
             typed("supervise 00c0ffee /d"),
             Ok(Role::Supervise("00c0ffee".into(), "/d".into()))
@@ -154,6 +179,7 @@ mod tests {
             ("serve", "'serve'"),
             ("--ephemeral supervise 1 2", "'supervise'"),
             ("supervise 1", "supervise needs a directory"),
+            ("gc all", "'all'"),
         ] {
             let why = typed(line).expect_err(line).to_string();
             assert!(why.contains(part) && why.ends_with("--help'"), "{line}: {why}");

@@ -5,6 +5,7 @@
 mod cli;
 mod clock;
 mod codex;
+mod console;
 mod json;
 mod lines;
 mod log;
@@ -18,7 +19,8 @@ mod task;
 
 use cli::Role;
 use settings::Settings;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The command line was wrong.
@@ -34,33 +36,32 @@ fn main() -> ExitCode {
         Ok(Role::Help) => print(cli::HELP),
         Ok(Role::Version) => print(&format!("codex-mcp-swarm {}\n", mcp::VERSION)),
         Ok(Role::Serve(flags)) => serve(flags),
+        Ok(Role::Gc { dry_run }) => console::gc::run(&settings(cli::Flags::default()).0, dry_run),
         Ok(Role::Supervise(id, directory)) => supervise(&id, &directory),
     }
 }
 
-/// Prints a text on stdout. A reader that has seen enough is no failure.
+/// Prints a text on stdout.
 fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    }
+    if console::print(text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Reads the environment and sets the log up.
-fn settings(flags: cli::Flags) -> (Settings, std::path::PathBuf, Vec<String>) {
+/// Reads the environment, sets the log up, and says what is wrong with the environment. Gives the
+/// directory this was started in, too.
+fn settings(flags: cli::Flags) -> (Settings, PathBuf) {
     let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let (settings, wrong) = Settings::read(flags, |name| std::env::var(name).ok(), &here);
     log::set_up(settings.log.clone(), settings.log_level);
-    (settings, here, wrong)
-}
-
-/// Serves MCP until the client is gone.
-fn serve(flags: cli::Flags) -> ExitCode {
-    let (settings, here, wrong) = settings(flags);
     for text in wrong {
         log::say(&text);
         log::warning(&text);
     }
+    (settings, here)
+}
+
+/// Serves MCP until the client is gone.
+fn serve(flags: cli::Flags) -> ExitCode {
+    let (settings, here) = settings(flags);
     if std::io::stdin().is_terminal() {
         log::say("this is an MCP server; it reads JSON-RPC on stdin, one message per line");
         log::say("see 'codex-mcp-swarm --help' and 'man codex-mcp-swarm'; end it with Ctrl-D");
@@ -78,7 +79,7 @@ fn serve(flags: cli::Flags) -> ExitCode {
 fn supervise(id: &str, directory: &str) -> ExitCode {
     let (settings, ..) = settings(cli::Flags::default());
     if let Some(id) = task::Id::read(id) {
-        supervisor::run(&task::Store::new(directory), id, settings.max_age);
+        supervisor::run(&settings, &task::Store::new(directory), id);
         ExitCode::SUCCESS
     } else {
         log::say(&format!("supervise: {id:?} is no task id; a server starts this, not a person"));

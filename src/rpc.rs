@@ -42,6 +42,8 @@ impl Error {
     pub const METHOD_NOT_FOUND: i32 = -32601;
     /// The method is known, what came with it is wrong.
     pub const INVALID_PARAMS: i32 = -32602;
+    /// The fault is on this side.
+    pub const INTERNAL: i32 = -32603;
     /// MCP up to 2025-11-25: no resource has this URI.
     pub const RESOURCE_NOT_FOUND: i32 = -32002;
 

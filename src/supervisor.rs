@@ -9,15 +9,19 @@
 use crate::codex::command::MARK;
 use crate::codex::transcript::{Transcript, is_item};
 use crate::lines::{Line, Lines};
+use crate::settings::Settings;
 use crate::sys::{self, PollFd, Signal, Signals};
 use crate::task::identity::{self, Process};
+use crate::task::retention::{self, Sweep};
 use crate::task::store::Part;
-use crate::task::{Id, Record, Status, Store, retention};
+use crate::task::worktree::{self, Repository};
+use crate::task::{Id, Record, Status, Store, Worktree};
 use crate::{clock, log};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,7 +44,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 const LINE_LIMIT: usize = 256 << 10;
 
 /// Runs a task whose record the server has written. What fails is in the record and the log.
-pub fn run(store: &Store, id: Id, max_age: Option<Duration>) {
+pub fn run(settings: &Settings, store: &Store, id: Id) {
     sys::new_session();
     let caught = [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Child];
     let signals = match Signals::catch(&caught) {
@@ -50,23 +54,99 @@ pub fn run(store: &Store, id: Id, max_age: Option<Duration>) {
     let Some(mut record) = store.read(id) else {
         return log::warning(&format!("task {id}: its record cannot be read"));
     };
+    if record.status.is_final() {
+        // the supervisor it had is gone; what it had started must not go on without one
+        return end_leftovers(&record);
+    }
     record.supervisor = Some(Process::of(std::process::id()));
     record.status = Status::Preparing;
     let mut server = Server::connect();
     keep(store, &record, &mut server);
 
-    match start(store, &record) {
+    let prepared = prepare(settings, store, &mut record, &mut server);
+    match prepared.and_then(|()| start(store, &record)) {
         Err(why) => {
             record.status = Status::Failed;
             record.failure = Some(why);
         }
-        Ok(child) => supervise(store, &mut record, child, signals, &mut server),
+        Ok(child) => {
+            let residue = worktree::residue(Path::new(&record.cwd));
+            supervise(store, &mut record, child, signals, &mut server);
+            finish_worktree(store, &mut record, &residue);
+        }
     }
     record.completed = Some(clock::wall());
     keep(store, &record, &mut server);
-    if let Some(max_age) = max_age {
-        retention::sweep(store, max_age, clock::wall());
+    if let Some(max_age) = settings.max_age {
+        // the answer has to be fetched first, whatever the age is set to
+        let max_age = max_age.max(Duration::from_secs(10));
+        let (worktrees, now) = (settings.worktree_dir.as_path(), clock::wall());
+        let sweep = Sweep { store, worktrees, max_age, now, dry: false };
+        sweep.now_and_then(&mut |what| log::warning(&what));
     }
+}
+
+/// Ends what is left of a task that has got its verdict from somebody else.
+fn end_leftovers(record: &Record) {
+    if let Some(codex) =
+        record.codex.as_ref().filter(|codex| codex.signal(Signal::Interrupt).is_ok())
+    {
+        let asked = Instant::now();
+        while codex.alive() && asked.elapsed() < GRACE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    if !sweep(record.id) {
+        log::warning(&format!("task {}: some of its processes may be left", record.id));
+    }
+}
+
+/// Makes the worktree, if the task is to have one that is not there yet.
+fn prepare(
+    settings: &Settings,
+    store: &Store,
+    record: &mut Record,
+    server: &mut Server,
+) -> Result<(), String> {
+    let Some(worktree) = record.worktree.as_mut().filter(|worktree| !worktree.is_made()) else {
+        return Ok(());
+    };
+    let planned = Repository::find(Path::new(&record.cwd), &settings.worktree_dir)
+        .and_then(|repository| repository.plan(worktree).map(|()| repository));
+    // written before anything is made, so that whoever comes after a kill finds what to take back
+    keep(store, record, server);
+    let made = planned.and_then(|repository| {
+        let worktree = record.worktree.as_mut().ok_or("it has no worktree")?;
+        repository.make(worktree)
+    });
+    let directory = made.inspect_err(|_| record.worktree = None)?;
+    let directory = directory.to_str().ok_or("the worktree's path is not UTF-8")?;
+    record.enter(directory);
+    Ok(())
+}
+
+/// Commits what the task left in its worktree. A cancelled task's stays as it lies.
+fn finish_worktree(store: &Store, record: &mut Record, residue: &[PathBuf]) {
+    let message = retention::message(store, record);
+    let Some(worktree) = &mut record.worktree else { return };
+    worktree::remove_residue(Path::new(&record.cwd), residue);
+    worktree.trouble = if record.status == Status::Cancelled {
+        Some("the task was cancelled".into())
+    } else {
+        worktree::commit(worktree, &message).err()
+    };
+    if let Err(why) = write_diff(store, record.id, worktree) {
+        log::warning(&format!("task {}: cannot keep its diff: {why}", record.id));
+    }
+}
+
+/// Keeps what the worktree's branch has that its base has not, for those who ask.
+fn write_diff(store: &Store, id: Id, worktree: &Worktree) -> Result<(), String> {
+    if worktree.changes.is_none() {
+        return Ok(());
+    }
+    let file = sys::create_own(&store.path(id, Part::Diff)).map_err(|why| why.to_string())?;
+    worktree::write_diff(worktree, file)
 }
 
 /// Writes the record and tells the server so.
@@ -80,7 +160,7 @@ fn keep(store: &Store, record: &Record, server: &mut Server) {
 /// Starts codex, or says why it cannot be started.
 fn start(store: &Store, record: &Record) -> Result<Child, String> {
     let (program, arguments) = record.command.split_first().ok_or("the record names no command")?;
-    let file = |part, open: fn(&std::path::Path) -> io::Result<File>| {
+    let file = |part, open: fn(&Path) -> io::Result<File>| {
         let path = store.path(record.id, part);
         open(&path).map_err(|why| format!("cannot open {}: {why}", path.display()))
     };
@@ -129,14 +209,16 @@ fn supervise(
     record.exit = status.ok().and_then(|status| status.code().or(status.signal().map(|s| -s)));
     relay.finish();
     record.usage = relay.said.usage.or(record.usage);
-    record.failure = relay.trouble.take();
+    record.note = relay.trouble.take().or(record.note.take());
 
     let verdict = relay.said.verdict(record.exit);
     let natural = verdict.status == Status::Completed && relay.said.completed;
     let cancelled = run.asked_to_end.is_some() && !natural;
     // a codex that was killed, by whomever, could not end what it had started
     if cancelled || record.exit.is_some_and(|exit| exit < 0) {
-        sweep(record.id);
+        let swept = sweep(record.id);
+        let left = "some of its processes may be left: they could not be found, or not be killed";
+        record.note = (!swept).then(|| left.into()).or(record.note.take());
     }
     record.status = if cancelled { Status::Cancelled } else { verdict.status };
     record.inferred = verdict.inferred;
@@ -165,7 +247,7 @@ impl Run {
         relay: &mut Relay,
         server: &mut Server,
     ) {
-        let [output, word, _] = self.wait(server);
+        let [output, word] = self.wait(server);
         let mut cancel = self
             .signals
             .take()
@@ -206,7 +288,7 @@ impl Run {
     }
 
     /// Waits until something happened: output, a word from the server, a signal.
-    fn wait(&self, server: &Server) -> [bool; 3] {
+    fn wait(&self, server: &Server) -> [bool; 2] {
         let rest = |since: Instant, span: Duration| span.saturating_sub(since.elapsed());
         let timeout = match (self.ended, self.asked_to_end, self.killed) {
             (Some(ended), ..) => Some(rest(ended, DRAIN)),
@@ -220,10 +302,9 @@ impl Run {
             log::warning(&format!("poll failed: {why}"));
             std::thread::sleep(Duration::from_millis(100));
         }
-        let mut ready = fds.iter().map(PollFd::ready);
-        let signal = ready.next().unwrap_or(false);
+        let mut ready = fds.iter().skip(1).map(PollFd::ready);
         let output = self.stdout.is_some() && ready.next().unwrap_or(false);
-        [output, ready.next().unwrap_or(false), signal]
+        [output, ready.next().unwrap_or(false)]
     }
 }
 
@@ -245,20 +326,21 @@ fn signal_group(child: &Child, signal: Signal) {
 }
 
 /// Kills every process that carries the task's mark: codex puts each command into a session of its
-/// own, where no group signal reaches it. Looks again until none is left, for they may have forked.
-fn sweep(id: Id) {
+/// own, where no group signal reaches it. Looks again until none is left, for they may have forked;
+/// `false` if some are left, or cannot be found on this system.
+fn sweep(id: Id) -> bool {
     let mark = format!("{MARK}={id}");
     for _ in 0..50 {
-        let left = identity::marked(&mark);
+        let Some(left) = identity::marked(&mark) else { return false };
         if left.is_empty() {
-            return;
+            return true;
         }
         for process in left {
             let _ = process.signal(Signal::Kill);
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    log::warning(&format!("task {id}: some of its processes could not be killed"));
+    false
 }
 
 /// The way of codex's output into the transcript.
@@ -319,9 +401,8 @@ impl Relay {
 /// Takes in a line that may be about the thread or the turn.
 fn look_at(said: &mut Transcript, turn_began: &mut bool, at: u64, line: Line<'_>) {
     if let Line::Whole(bytes) = line {
-        if is_item(bytes) {
-            *turn_began = true;
-        } else {
+        // a warning is an item too, and can come before the turn
+        if !is_item(bytes) {
             *turn_began |= bytes.starts_with(br#"{"type":"turn."#);
             said.fold(at, line);
         }

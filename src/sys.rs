@@ -102,12 +102,14 @@ pub fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
     check(unsafe { libc::kill(-leader.0, signal.number()) }).map(drop)
 }
 
+/// The error of a call on a process that has ended: ESRCH.
+pub const NO_SUCH_PROCESS: i32 = libc::ESRCH;
+
 /// Whether there is a process with this id, a zombie included.
-#[cfg(not(target_os = "linux"))]
 pub fn exists(pid: Pid) -> bool {
     // SAFETY: signal 0 sends nothing (kill(2)).
     let result = check(unsafe { libc::kill(pid.0, 0) });
-    !matches!(result, Err(e) if e.raw_os_error() == Some(libc::ESRCH))
+    !matches!(result, Err(e) if e.raw_os_error() == Some(NO_SUCH_PROCESS))
 }
 
 /// A descriptor that means one process and no later one with the same id (`pidfd_open(2)`, Linux
@@ -195,6 +197,11 @@ pub fn user() -> u32 {
 /// put there or can look into: a link, another owner, any bit for group or others.
 pub fn private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    check_private(path)
+}
+
+/// Refuses a directory that is not the user's alone, or that others could put another in place of.
+pub fn check_private(path: &Path) -> io::Result<()> {
     let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let directory = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| {
         match e.raw_os_error() {
@@ -213,7 +220,34 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
         let why = format!("others can get at it (mode {:o}); chmod 700 it", status.mode() & 0o777);
         return Err(io::Error::other(why));
     }
-    Ok(())
+    let parent = path.parent().map(Path::metadata).transpose()?;
+    let safe = parent.is_none_or(|parent| {
+        let by_others = parent.mode() & 0o022 != 0 && parent.mode() & 0o1000 == 0;
+        !by_others && (parent.uid() == user() || parent.uid() == 0)
+    });
+    if safe {
+        Ok(())
+    } else {
+        Err(io::Error::other("others can replace it: see its parent's mode"))
+    }
+}
+
+/// Waits until nobody else holds the lock on a file, and takes it. It is held as long as any copy of
+/// this descriptor is open, in whichever process (flock(2)).
+pub fn lock(file: &File) -> io::Result<()> {
+    loop {
+        // SAFETY: flock(2) takes two integers; the descriptor is open as long as `file` lives.
+        match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }) {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+/// As [`lock`], but `false` if somebody else holds it.
+pub fn try_lock(file: &File) -> bool {
+    // SAFETY: as in `lock`.
+    check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).is_ok()
 }
 
 /// Opens a file of ours for reading; a link in its place is refused.
@@ -231,7 +265,9 @@ pub fn create_own(path: &Path) -> io::Result<File> {
 /// another user's file.
 pub fn append_own(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    // a pipe in its place must not hold us up
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    options.append(true).create(true).mode(0o600).custom_flags(flags);
     let file = options.open(path)?;
     if file.metadata()?.uid() == user() {
         Ok(file)

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// The longest prompt that Codex takes, in characters.
 const PROMPT_LIMIT: usize = 1_048_576;
 
-/// The longest word that Linux takes in an argv is 128 KiB (execve(2)); a key stands before it.
-const WORD_LIMIT: usize = 120_000;
+/// The longest word that Linux takes in an argv (execve(2)): 128 KiB with the NUL behind it.
+const WORD_LIMIT: usize = (128 << 10) - 1;
 
 /// The environment variable that marks every process of a task with the task's id.
 pub const MARK: &str = "CODEX_SWARM_TASK";
@@ -30,6 +30,8 @@ pub struct Request {
     pub approval_policy: Option<String>,
     /// The directory to work in: absolute, and there.
     pub cwd: String,
+    /// A worktree of its own, and the commit-ish that begins with.
+    pub worktree: Option<String>,
     /// `-p`
     pub profile: Option<String>,
     /// The caller's `config`, as JSON text, and as keys and TOML.
@@ -72,11 +74,6 @@ impl Request {
             value.map(|value| clean(name, value)).transpose()
         };
         let short = |name: &str| match text(name)? {
-            Some(value) if value.len() > WORD_LIMIT => Err(format!(
-                "{name} has {} bytes; it goes to Codex on the command line, which takes \
-                 {WORD_LIMIT}: shorten it",
-                value.len()
-            )),
             Some(value) if value.is_empty() => {
                 Err(format!("{name} is empty; leave it out or give a value"))
             }
@@ -100,8 +97,15 @@ impl Request {
         if fork && thread.is_none() {
             return Err("fork needs threadId: the thread to begin with".into());
         }
+        let base = short("worktree-base")?;
+        let worktree = (arguments.get("worktree") == Some(&Value::Bool(true)))
+            .then(|| base.clone().unwrap_or_else(|| "HEAD".into()));
+        if base.is_some() && worktree.is_none() {
+            return Err("worktree-base needs worktree: true".into());
+        }
         Ok(Request {
             prompt,
+            worktree,
             model: short("model")?,
             sandbox: short("sandbox")?,
             approval_policy: short("approval-policy")?,
@@ -115,7 +119,8 @@ impl Request {
             },
             developer_instructions: short("developer-instructions")?,
             compact_prompt: short("compact-prompt")?,
-            thread,
+            // Codex compares ids without regard to case; here they are compared as they are
+            thread: thread.map(|thread| thread.to_ascii_lowercase()),
             fork,
             images: texts("images")?
                 .iter()
@@ -132,7 +137,7 @@ impl Request {
 
     /// The words after the path of codex. Options stand before `resume`, where Codex takes all of
     /// them, and carry their value in the same word, so that none can pass for an option.
-    pub fn words(&self, settings: &Settings, task: &Task) -> Vec<String> {
+    pub fn words(&self, settings: &Settings, task: &Task) -> Result<Vec<String>, String> {
         let mut words: Vec<String> = vec!["exec".into(), "--json".into()];
         let mut option = |name: &str, value: &str| words.push(format!("--{name}={value}"));
         let maybe = |name: &str, value: &Option<String>, option: &mut dyn FnMut(&str, &str)| {
@@ -167,7 +172,17 @@ impl Request {
             words.extend([if self.fork { "fork" } else { "resume" }.into(), thread.clone()]);
         }
         words.push("-".into());
-        words
+        match words.iter().find(|word| word.len() > WORD_LIMIT) {
+            None => Ok(words),
+            Some(word) => {
+                let name = word.split('=').next().unwrap_or_default().replace('_', "-");
+                Err(format!(
+                    "{name} takes {} bytes on Codex's command line, where {WORD_LIMIT} are allowed; \
+                     shorten it",
+                    word.len()
+                ))
+            }
+        }
     }
 
     /// The `key=value` words that this request adds.
@@ -227,11 +242,11 @@ impl Request {
 
     /// The arguments that a reply on the same thread takes over, as a JSON object: Codex itself
     /// forgets all of them at a resume, and a read-only thread could then write. Base instructions
-    /// are the one thing it keeps.
-    pub fn lasting(&self, settings: &Settings) -> String {
+    /// are the one thing it keeps. `cwd` is the directory that a reply is to go by.
+    pub fn lasting(&self, settings: &Settings, cwd: &str) -> String {
         let mut out = String::new();
         json::object(&mut out, |o| {
-            o.str("cwd", &self.cwd);
+            o.str("cwd", cwd);
             o.maybe_str("model", self.effective_model(settings).as_deref());
             o.maybe_str("sandbox", self.effective_sandbox(settings).as_deref());
             o.maybe_str("approval-policy", self.approval_policy.as_deref());
@@ -330,9 +345,6 @@ fn config(value: Option<&Value<'_>>) -> Result<(String, Vec<(String, String)>), 
             return Err(format!("config: {key:?} is no key; give it as model or a.b.c"));
         }
         let toml = toml::write(value).map_err(|why| format!("config: {key}: {why}"))?;
-        if toml.contains('\0') || toml.len() > WORD_LIMIT {
-            return Err(format!("config: {key} is longer than {WORD_LIMIT} bytes; shorten it"));
-        }
         words.push((key.clone().into_owned(), toml));
     }
     Ok((value.map_or_else(|| "{}".into(), Value::to_json), words))
@@ -380,6 +392,7 @@ mod tests {
             schema: Some("/t/1.schema.json".into()),
         };
         let words = read(&json).expect("a request").words(&settings(&["model=x", "k=v"]), &task);
+        let words = words.expect("words");
         assert_eq!(
             words.join("\n"),
             format!(
@@ -400,7 +413,7 @@ mod tests {
             let id = Id::read("00c0ffee").expect("an id");
             let task = Task { id, instructions: None, schema: None };
             let words = read(json).expect(json).words(&settings(flags), &task);
-            words.iter().any(|word| word == "approvals_reviewer=\"user\"")
+            words.expect("words").iter().any(|word| word == "approvals_reviewer=\"user\"")
         };
         assert!(guarded(r#"{"prompt":"p"}"#, &[]));
         assert!(guarded(r#"{"prompt":"p","sandbox":"read-only"}"#, &["sandbox_mode=x"]));
@@ -419,7 +432,7 @@ mod tests {
             "profile":"x","approval-policy":"never","developer-instructions":"d"}"#;
         let first = read(json).expect("a request");
         let server = settings(&["sandbox_mode=workspace-write", "model=m"]);
-        let lasting = first.lasting(&server);
+        let lasting = first.lasting(&server, "/usr");
         let again = read(&lasting.replacen('{', r#"{"prompt":"q","#, 1)).expect("again");
         let expected = Request {
             prompt: "q".into(),
@@ -442,6 +455,7 @@ mod tests {
             (r#"{"prompt":"p","cwd":"/usr/bin/env"}"#, ["cwd: /usr/bin/env", "not a directory"]),
             (r#"{"prompt":"p","threadId":"--last"}"#, ["threadId is \"--last\"", "UUID"]),
             (r#"{"prompt":"p","fork":true}"#, ["fork", "threadId"]),
+            (r#"{"prompt":"p","worktree-base":"x"}"#, ["worktree-base", "worktree: true"]),
             (
                 r#"{"prompt":"p","images":["/dev/null/x"]}"#,
                 ["images: cannot use /dev/null/x", "exists"],
@@ -460,7 +474,12 @@ mod tests {
         assert!(read(&format!(r#"{{"prompt":"{long}"}}"#)).is_ok());
         let why = read(&format!(r#"{{"prompt":"x{long}"}}"#)).expect_err("too long");
         assert!(why.contains("1048577 characters"), "{why}");
-        let long = "x".repeat(WORD_LIMIT + 1);
-        assert!(read(&format!(r#"{{"prompt":"p","compact-prompt":"{long}"}}"#)).is_err());
+        // quotes grow on their way into TOML
+        let long = "\\\"".repeat(WORD_LIMIT / 2);
+        let request = read(&format!(r#"{{"prompt":"p","compact-prompt":"{long}"}}"#));
+        let id = Id::read("00c0ffee").expect("an id");
+        let task = Task { id, instructions: None, schema: None };
+        let why = request.expect("a request").words(&settings(&[]), &task).expect_err("too long");
+        assert!(why.contains("compact-prompt takes"), "{why}");
     }
 }

@@ -61,7 +61,7 @@ impl Category {
     }
 
     /// What to do about it.
-    pub fn advice(self) -> &'static str {
+    fn advice(self) -> &'static str {
         match self {
             Category::Authentication => {
                 "log in with `codex login`, or set CODEX_API_KEY for this server (codex exec does \
@@ -71,7 +71,7 @@ impl Category {
             Category::ProviderCapacity => "try again in a few minutes, or with another model",
             Category::Provider5xx => "try again; the provider had an error of its own",
             Category::Transport => "check the network and the provider's address, then try again",
-            Category::InvalidRequest => "change the arguments that the cause names",
+            Category::InvalidRequest => "change what the cause names, then try again",
             Category::ContextLength => "start a new thread, or ask for less at once",
             Category::Quota => "check the plan and its limits; until then nothing will run",
             Category::ProcessCrash => "look at the stderr below; try again if that says nothing",
@@ -94,6 +94,8 @@ pub struct Failure {
 pub struct Evidence<'a> {
     /// What the record says went wrong: codex could not be started, or its supervisor died.
     pub own: Option<&'a str>,
+    /// codex was started.
+    pub started: bool,
     /// The message of `turn.failed`, else of the last `error` event.
     pub event: Option<&'a str>,
     /// Events came at all, so stderr is no evidence.
@@ -105,23 +107,39 @@ pub struct Evidence<'a> {
 }
 
 impl Failure {
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        if self.cause.contains("--skip-git-repo-check") {
+            return "name a cwd inside of a git repository, or start this server with \
+                    --skip-git-repo-check";
+        }
+        self.category.advice()
+    }
+
     /// Finds the cause and what kind it is.
     pub fn of(evidence: &Evidence<'_>) -> Failure {
         if let (Some(own), None) = (evidence.own, evidence.event) {
-            return Failure { cause: own.to_owned(), category: Category::ProcessCrash };
+            // what kept it from starting is in what was asked for, or on this machine
+            let category =
+                if evidence.started { Category::ProcessCrash } else { Category::InvalidRequest };
+            return Failure { cause: own.to_owned(), category };
         }
         // a message too long is refused after the thread has begun, and only stderr says so
-        let refused = evidence.stderr.lines().rev().find_map(|line| {
-            line.strip_prefix("Error: ").filter(|e| !evidence.any_events || e.starts_with("turn/"))
-        });
-        let said = if evidence.any_events { None } else { last_word(evidence.stderr) };
-        if let Some(cause) = evidence.event.or(refused).or(said) {
-            let cause = unwrapped(cause);
+        let turn = || evidence.stderr.lines().rev().find(|line| line.starts_with("Error: turn/"));
+        let said = if evidence.any_events {
+            turn().map(str::to_owned)
+        } else {
+            last_words(evidence.stderr)
+        };
+        if let Some(cause) = evidence.event.map(str::to_owned).or(said) {
+            let cause = unwrapped(cause.trim_start_matches("Error: "));
             let category = categorize(&cause, evidence.event.is_none());
             return Failure { cause, category };
         }
         let cause = match evidence.exit {
-            Some(signal) if signal < 0 => format!("codex was killed by signal {}", -signal),
+            Some(signal) if signal < 0 => {
+                format!("codex was killed by signal {}", signal.unsigned_abs())
+            }
             Some(0) => "codex ended without finishing its turn".into(),
             Some(status) => format!("codex ended with status {status} and did not say why"),
             None => "codex is gone and nobody saw how it ended".into(),
@@ -138,11 +156,18 @@ fn unwrapped(cause: &str) -> String {
         .unwrap_or_else(|| cause.to_owned())
 }
 
-/// The last line of stderr that is no chatter, for a codex that never came to its first event.
-fn last_word(stderr: &str) -> Option<&str> {
+/// What stderr ends with, for a codex that never came to its first event: from the last line that
+/// begins with `Error`, else the last line that is no chatter.
+fn last_words(stderr: &str) -> Option<String> {
     let chatter = ["Reading prompt from stdin", "Reading additional input", "WARNING", "warning"];
-    let mut lines = stderr.lines().map(str::trim).rev();
-    lines.find(|line| !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start)))
+    let lines: Vec<&str> = stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start)))
+        .collect();
+    let error = lines.iter().rposition(|line| line.starts_with("Error"));
+    let from = error.or(lines.len().checked_sub(1))?;
+    Some(lines.get(from..)?.join(" "))
 }
 
 /// The kind of failure that a cause speaks of. `before` says that codex ended before its first
@@ -203,7 +228,7 @@ mod tests {
                 any_events: true,
                 stderr: "Error: something else",
                 exit: Some(1),
-                own: None,
+                ..Evidence::default()
             });
             assert_eq!(failure.category, category, "{event}");
             assert!(!failure.cause.contains('{'), "{}", failure.cause);
@@ -226,6 +251,9 @@ mod tests {
         assert!(of(true, long, Some(1)).cause.contains("maximum length"));
         let bare = of(false, "Not inside a trusted directory and\n\n", Some(1));
         assert_eq!(bare.cause, "Not inside a trusted directory and");
+        let config = "Error loading config.toml: invalid transport\nin `mcp_servers.x`\n";
+        let cause = of(false, config, Some(1)).cause;
+        assert_eq!(cause, "Error loading config.toml: invalid transport in `mcp_servers.x`");
         assert!(of(false, "", Some(3)).cause.contains("status 3"));
         assert!(of(false, "", None).cause.contains("nobody saw"));
     }

@@ -18,7 +18,7 @@ fn append(out: &mut String, value: &Value<'_>) -> Result<(), String> {
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Number(text) => {
             let integer = !text.contains(['.', 'e', 'E']);
-            if integer && value.as_i64().is_none() || value.as_f64().is_none() {
+            if if integer { value.as_i64().is_none() } else { !is_finite(text) } {
                 return Err(format!("the number {text} is too large for TOML"));
             }
             out.push_str(text);
@@ -53,6 +53,12 @@ fn append(out: &mut String, value: &Value<'_>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a float is one that every reader of TOML can hold: 1.8e308 is the largest.
+fn is_finite(text: &str) -> bool {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    mantissa.len() < 200 && exponent.parse::<i32>().is_ok_and(|e| (-300..100).contains(&e))
 }
 
 /// Appends a basic string on one line (TOML 1.0).

@@ -7,7 +7,6 @@ use crate::json::{self, Value};
 use crate::lines::Line;
 use crate::task::{Status, Usage};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// The longest excerpt that is kept of anything, in characters.
 const EXCERPT: usize = 200;
@@ -39,8 +38,8 @@ pub struct Transcript {
     pub thinking: Option<String>,
     /// Steps of the plan that are done, and all of them.
     pub plan: Option<(u64, u64)>,
-    /// The files that were changed.
-    pub files: BTreeSet<String>,
+    /// The files that were changed, sorted.
+    pub files: Vec<String>,
     /// The thread's tokens.
     pub usage: Option<Usage>,
     /// What Codex warned of.
@@ -88,6 +87,7 @@ impl Transcript {
             }
             "turn.completed" => {
                 self.completed = true;
+                self.notice = None;
                 self.running.clear();
                 self.usage = event.get("usage").map(Usage::read);
             }
@@ -110,6 +110,8 @@ impl Transcript {
 
     /// Takes in an item that began, changed or ended.
     fn item(&mut self, ended: bool, item: &Value<'_>, place: (u64, u64)) {
+        // it goes on: what was tried again has worked
+        self.notice = None;
         let text = |key| item.get(key).and_then(Value::as_str).unwrap_or_default();
         match text("type") {
             "agent_message" if ended && item.get("text").is_some() => {
@@ -134,8 +136,12 @@ impl Transcript {
                 }
                 if kind == "file_change" && ended && text("status") == "completed" {
                     let changes = item.get("changes").and_then(Value::as_array).unwrap_or_default();
-                    let paths = changes.iter().filter_map(|c| c.get("path")?.as_str());
-                    self.files.extend(paths.map(str::to_owned));
+                    for path in changes.iter().filter_map(|c| c.get("path")?.as_str()) {
+                        if let Err(at) = self.files.binary_search_by(|file| file.as_str().cmp(path))
+                        {
+                            self.files.insert(at, path.to_owned());
+                        }
+                    }
                 }
             }
         }

@@ -49,7 +49,16 @@ impl<'a> Value<'a> {
         if let Value::Number(text) = self { text.parse().ok() } else { None }
     }
 
-    /// A number as the nearest float, if that is finite.
+    /// A thousand times a number that is not below zero, cut to an integer: seconds as milliseconds.
+    /// What is larger than fits is the largest that does.
+    pub fn as_thousandths(&self) -> Option<u64> {
+        if let Value::Number(text) = self { thousandths(text) } else { None }
+    }
+
+    /// A number as the nearest float, if that is finite. The program itself does without floats: the
+    /// code that reads and writes them is larger than all that it would be used for.
+    #[cfg(test)]
+    #[allow(dead_code)]
     pub fn as_f64(&self) -> Option<f64> {
         if let Value::Number(text) = self {
             text.parse().ok().filter(|number: &f64| number.is_finite())
@@ -110,5 +119,59 @@ impl<'a> Value<'a> {
         let mut out = String::new();
         self.write(&mut out);
         out
+    }
+}
+
+/// A thousand times the number that `text` is, as [`Value::as_thousandths`] says.
+fn thousandths(text: &str) -> Option<u64> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = || whole.trim_start_matches('-').bytes().chain(fraction.bytes());
+    if digits().all(|digit| digit == b'0') {
+        return Some(0);
+    }
+    if whole.starts_with('-') {
+        return None;
+    }
+    // an exponent that does not fit is far above or below all that matters
+    let sign = if exponent.starts_with('-') { -1_000_000 } else { 1_000_000 };
+    let shift: i64 = exponent.parse::<i64>().unwrap_or(sign).clamp(-1_000_000, 1_000_000) + 3;
+    let places = shift.saturating_add(whole.len().try_into().ok()?);
+    let mut value = 0_u64;
+    for digit in digits().chain(std::iter::repeat(b'0')).take(places.max(0).try_into().ok()?) {
+        let next = value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit - b'0')));
+        let Some(next) = next else { return Some(u64::MAX) };
+        value = next;
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_of_every_form_are_milliseconds() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("-0.000", Some(0)),
+            ("0e9", Some(0)),
+            ("5", Some(5000)),
+            ("0.5", Some(500)),
+            ("1795437000.2509", Some(1_795_437_000_250)),
+            ("1.5e3", Some(1_500_000)),
+            ("1500E-3", Some(1500)),
+            ("0.0001", Some(0)),
+            ("1e-400", Some(0)),
+            ("1e-99999999999999999999", Some(0)),
+            ("1e400", Some(u64::MAX)),
+            ("1e99999999999999999999", Some(u64::MAX)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551.615", Some(u64::MAX)),
+            ("-1", None),
+            ("-0.5", None),
+        ] {
+            assert_eq!(Value::Number(text).as_thousandths(), expected, "{text}");
+        }
     }
 }

@@ -23,7 +23,9 @@ on with the thread of an earlier task. A wait that times out, or a client that d
 nothing: call codex_wait again with the same ids.
 
 A task knows only its prompt and the files in cwd: give it all it needs, and say what to answer. \
-Tasks that write to the same directory disturb each other.";
+Tasks that write \
+to the same directory disturb each other: give each worktree: true, and git merge the branch \
+codex-swarm/ID when it has ended.";
 
 /// Writes the result of `initialize`.
 pub fn write_initialize(o: &mut Object<'_>, revision: Revision) {
@@ -107,7 +109,7 @@ pub const RESOURCES: [Resource; 3] = [
 ];
 
 /// The resources that each task has.
-pub const TEMPLATES: [Resource; 4] = [
+pub const TEMPLATES: [Resource; 5] = [
     Resource {
         uri: "codex-swarm:///tasks/{task_id}",
         name: "task",
@@ -131,6 +133,12 @@ pub const TEMPLATES: [Resource; 4] = [
         name: "task-stderr",
         about: "What Codex wrote to stderr; of a long one the end",
         media: "text/plain",
+    },
+    Resource {
+        uri: "codex-swarm:///tasks/{task_id}/diff",
+        name: "task-diff",
+        about: "What the branch of the task's worktree has that its base has not",
+        media: "text/x-diff",
     },
 ];
 

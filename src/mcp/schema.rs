@@ -55,6 +55,7 @@ fn write_parameter(o: &mut Object<'_>, parameter: &Parameter, about: &str) {
     match parameter.kind {
         Kind::Text => o.str("type", "string"),
         Kind::Choice(choices) => {
+            o.str("type", "string");
             write_strings(o, "enum", choices);
             &mut *o
         }
@@ -104,13 +105,27 @@ fn write_task(o: &mut Object<'_>) {
             o.str("type", kind);
         });
     };
-    for name in ["taskId", "status", "threadId", "content", "lastTool", "output", "warning"] {
+    for name in [
+        "taskId",
+        "status",
+        "threadId",
+        "content",
+        "startedAt",
+        "completedAt",
+        "cwd",
+        "model",
+        "sandbox",
+        "lastTool",
+        "output",
+        "warning",
+    ] {
         property(name, "string");
     }
-    for name in ["elapsedSeconds", "exitCode", "toolsCalled", "filesChanged", "quietSeconds"] {
+    property("files", "array");
+    for name in ["elapsedSeconds", "exitCode", "toolsCalled", "quietSeconds"] {
         property(name, "integer");
     }
-    for name in ["plan", "usage", "failure"] {
+    for name in ["plan", "usage", "failure", "worktree"] {
         property(name, "object");
     }
     property("inferred", "boolean");

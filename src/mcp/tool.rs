@@ -67,6 +67,8 @@ const TASK: &[Parameter] = &[
     p("approval-policy", Kind::Choice(&["untrusted", "on-failure", "on-request", "never"]), ""),
     p("cwd", Kind::Text, "Directory to work in; default: the server's"),
     p("profile", Kind::Text, ""),
+    p("worktree", Kind::Flag, "Work in a git worktree of its own, on branch codex-swarm/ID"),
+    p("worktree-base", Kind::Text, "Commit to begin with; default HEAD"),
     p("config", Kind::Object, "Codex config keys, as with codex -c"),
     p("base-instructions", Kind::Text, "Replaces Codex's own"),
     p("developer-instructions", Kind::Text, ""),
@@ -222,12 +224,6 @@ fn check_object(
         let known = parameters.iter().find(|parameter| parameter.name == name);
         match known {
             Some(parameter) => check_value(value, place, parameter)?,
-            None if takes_tasks(parameters) && matches!(&**name, "worktree" | "worktree-base") => {
-                return Err(format!(
-                    "{place}{name} is not there yet in this version; leave it out, and give tasks \
-                     that write a directory each with cwd"
-                ));
-            }
             // what OpenAI's own server called it before
             None if name == "conversationId" && takes_tasks(parameters) => {
                 check_value(value, place, &p("conversationId", Kind::Text, ""))?;
@@ -279,8 +275,8 @@ fn check_value(value: &Value<'_>, place: &str, parameter: &Parameter) -> Result<
             Some(text) => Err(format!("{name} is {text:?}; it must be {}", choices.join(", "))),
             None => wrong(&format!("one of the strings {}", choices.join(", "))),
         },
-        (Kind::Seconds, Value::Number(text)) => match value.as_f64() {
-            Some(seconds) if (0.0..=1e9).contains(&seconds) => Ok(()),
+        (Kind::Seconds, Value::Number(text)) => match value.as_thousandths() {
+            Some(0..=1_000_000_000_000) => Ok(()),
             _ => Err(format!("{name} is {text}; seconds from 0 to 1000000000 were expected")),
         },
         (Kind::Seconds, _) => wrong("a number of seconds"),
@@ -355,7 +351,7 @@ mod tests {
                 ["images must be an array", "a string"],
             ),
             (Tool::Codex, r#"{"prompt":"p","images":[1]}"#, ["images[0]", "must be a string"]),
-            (Tool::Codex, r#"{"prompt":"p","worktree":true}"#, ["worktree", "not there yet"]),
+            (Tool::Codex, r#"{"prompt":"p","worktree":"false"}"#, ["worktree must be", "a string"]),
             (Tool::Reply, r#"{"prompt":"p"}"#, ["threadId", "missing"]),
             (Tool::Batch, r#"{"tasks":[]}"#, ["tasks is empty", "at least one"]),
             (Tool::Batch, r#"{"tasks":{}}"#, ["tasks must be an array", "an object"]),

@@ -1,5 +1,5 @@
-//! What the server does about what happens: events in, actions out. No descriptor is known here and
-//! no clock is read; small files of the task directory are read and written on the spot.
+//! What the server does about what happens: events in, actions out. Nothing here waits, and nothing
+//! is written but to the task directory, whose small files are read and written on the spot.
 
 use super::report::View;
 use super::watched::Watched;
@@ -41,12 +41,16 @@ pub enum Event<'a> {
 pub enum Action {
     /// Write a line to the client.
     Send(String),
+    /// Write a line to the client, unless it has fallen behind: another will come.
+    Progress(String),
     /// Start the supervisor of a task.
     Launch(Id),
     /// Tell the supervisor of a task of ours to end it.
     Cancel(Id),
     /// Tell the supervisor of a task of ours that the task goes on without this server.
     Detach(Id),
+    /// End what is left of a task whose supervisor was killed.
+    EndLeftovers(Id),
     /// Tell us when this process is gone: the supervisor of a task that is not ours.
     Watch(Id, OwnedFd),
 }
@@ -56,6 +60,9 @@ const PROGRESS_REST: Duration = Duration::from_millis(500);
 
 /// At least so often is progress told.
 const PROGRESS_BEAT: Duration = Duration::from_secs(15);
+
+/// Progress is counted in millionths.
+const MILLION: u64 = 1_000_000;
 
 /// How often a task that is not ours is looked at where the system cannot tell of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -74,8 +81,8 @@ pub struct Server {
     revision: Option<Revision>,
     /// The calls that wait for something.
     calls: Vec<Call>,
-    /// Some call waits for a task whose end the system cannot tell.
-    look_again: bool,
+    /// When to look at tasks again that a call waits for and whose end the system cannot tell.
+    look_again: Option<Duration>,
     /// The moment of the event that is being handled.
     pub(super) now: Now,
     /// What is to be done about it.
@@ -160,8 +167,8 @@ struct Progress {
     news: Option<Id>,
     /// How often it was told.
     count: u32,
-    /// The number that was told last. It must grow.
-    number: f64,
+    /// The number that was told last, in millionths. It must grow.
+    number: u64,
 }
 
 impl Server {
@@ -174,7 +181,7 @@ impl Server {
             tasks: BTreeMap::new(),
             revision: None,
             calls: Vec::new(),
-            look_again: false,
+            look_again: None,
             now: Now { steady: Duration::ZERO, wall: 0 },
             actions: Vec::new(),
         }
@@ -193,29 +200,12 @@ impl Server {
             Event::Changed(id) => {
                 if let Some(task) = self.tasks.get_mut(&id) {
                     task.reread(&self.store);
-                    task.catch_up();
                 }
                 self.output(id);
                 self.settle(id);
             }
-            Event::Gone(id) => {
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    task.ours = false;
-                    task.awaited = false;
-                    task.reread(&self.store);
-                    if !task.is_final() {
-                        task.conclude(&self.store, now.wall, None);
-                    }
-                }
-                self.settle(id);
-            }
-            Event::NotLaunched(id, why) => {
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    task.ours = false;
-                    task.conclude(&self.store, now.wall, Some(why));
-                }
-                self.settle(id);
-            }
+            Event::Gone(id) => self.gone(id, None),
+            Event::NotLaunched(id, why) => self.gone(id, Some(why)),
             Event::Tick => self.tick(),
         }
         std::mem::take(&mut self.actions)
@@ -226,8 +216,7 @@ impl Server {
         let calls = self.calls.iter().filter_map(|call| call.awaits.deadline());
         let progress =
             self.calls.iter().filter_map(|call| call.progress.as_ref().map(Progress::due));
-        let again = self.look_again.then(|| self.now.steady + LOOK_AGAIN);
-        calls.chain(progress).chain(again).min()
+        calls.chain(progress).chain(self.look_again).min()
     }
 
     /// Does an action.
@@ -278,7 +267,10 @@ impl Server {
             let message = "Invalid params: initialize comes first";
             return Err(Error::new(Error::INVALID_PARAMS, message));
         }
-        if method.ends_with("/list") && params.get("cursor").is_some_and(|c| *c != Value::Null) {
+        if known
+            && method.ends_with("/list")
+            && params.get("cursor").is_some_and(|c| *c != Value::Null)
+        {
             let message = "Invalid cursor: there is one page, without a cursor";
             return Err(Error::new(Error::INVALID_PARAMS, message));
         }
@@ -343,7 +335,8 @@ impl Server {
                 )));
             }
         };
-        let outcome = match tool.check(arguments) {
+        let usable = self.store.check().map_err(|why| why.to_string());
+        let outcome = match tool.check(arguments).and(usable) {
             Err(why) => Outcome::Now(ToolResult::refusal(why)),
             Ok(()) => self.use_tool(tool, arguments),
         };
@@ -356,13 +349,14 @@ impl Server {
                     told: self.now.steady,
                     news: None,
                     count: 0,
-                    number: 0.0,
+                    number: 0,
                 });
                 let call = Call { id: id.clone(), awaits, progress };
+                // first, because a task that cannot be watched may turn out to have ended
+                self.watch(call.awaits.tasks().to_vec());
                 if self.is_done(&call.awaits) {
                     self.finish(&call);
                 } else {
-                    self.watch(call.awaits.tasks().to_vec());
                     self.calls.push(call);
                 }
             }
@@ -417,10 +411,31 @@ impl Server {
         }
     }
 
+    /// The supervisor of a task is gone, or could not be started.
+    fn gone(&mut self, id: Id, why: Option<String>) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.ours = false;
+            task.awaited = false;
+            task.reread(&self.store);
+            if !task.is_final() {
+                self.conclude(id, why);
+            }
+        }
+        self.settle(id);
+    }
+
+    /// Gives the verdict of a task whose supervisor is gone without one, and has ended what it left.
+    fn conclude(&mut self, id: Id, why: Option<String>) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.conclude(&self.store, self.now.wall, why);
+        if task.record.ours && task.record.codex.is_some() {
+            self.act(Action::EndLeftovers(id));
+        }
+    }
+
     /// A task wrote something.
     fn output(&mut self, id: Id) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
-        // before codex runs, a word of its supervisor is about the record alone
         task.catch_up();
         for call in &mut self.calls {
             if let Some(progress) = &mut call.progress {
@@ -453,7 +468,7 @@ impl Server {
 
     /// Looks what is due.
     fn tick(&mut self) {
-        if std::mem::take(&mut self.look_again) {
+        if self.look_again.take_if(|due| *due <= self.now.steady).is_some() {
             let awaited = self.calls.iter().flat_map(|call| call.awaits.tasks().iter().copied());
             self.watch(awaited.collect());
         }
@@ -477,8 +492,9 @@ impl Server {
                 task.awaited = true;
                 self.actions.push(Action::Watch(id, handle));
             } else {
-                task.refresh(&self.store, self.now.wall);
-                self.look_again |= !task.is_final();
+                self.look(id);
+                let open = self.tasks.get(&id).is_some_and(|task| !task.is_final());
+                self.look_again = self.look_again.or(open.then(|| self.now.steady + LOOK_AGAIN));
             }
         }
     }
@@ -499,6 +515,7 @@ impl Server {
             let Some(id) = about.or(ids.first().copied()) else { continue };
             let Some(task) = self.tasks.get_mut(&id) else { continue };
             if !task.ours {
+                task.reread(&self.store);
                 task.catch_up();
             }
             let view = View { task, store: &self.store, now: wall };
@@ -516,11 +533,13 @@ impl Server {
             };
             let steps = steps.filter(|(done, all)| done < all);
             progress.step(steps.map(|(done, _)| done), now);
+            // a plan that came late, or lost steps, may have fewer than were counted
+            let total = steps.map(|(_, all)| all).filter(|all| progress.is_within(*all));
             lines.push(rpc::notification("notifications/progress", |o| {
                 o.raw("progressToken", &progress.token);
-                o.raw("progress", &progress.number.to_string());
-                if let Some((_, all)) = steps {
-                    o.int("total", all);
+                o.raw("progress", &progress.number());
+                if let Some(total) = total {
+                    o.int("total", total);
                 }
                 if revision >= Revision::V2025_03_26 {
                     o.str("message", &message);
@@ -528,7 +547,7 @@ impl Server {
             }));
         }
         for line in lines {
-            self.send(line);
+            self.act(Action::Progress(line));
         }
     }
 
@@ -539,16 +558,24 @@ impl Server {
             self.tasks.insert(id, Watched::new(&self.store, record, false));
         }
         let (store, wall) = (&self.store, self.now.wall);
-        let task = self.tasks.get_mut(&id)?;
-        task.refresh(store, wall);
-        Some(task)
+        if self.tasks.get_mut(&id)?.refresh(store, wall) {
+            self.conclude(id, None);
+        }
+        self.tasks.get_mut(&id)
     }
 
-    /// All tasks there are. Those whose files are gone are forgotten.
+    /// All tasks there are. Those whose files are gone are forgotten, unless they run or a call is
+    /// about them.
     pub(super) fn look_at_all(&mut self) -> Vec<Id> {
         let there = self.store.ids(Part::Meta);
-        self.tasks.retain(|id, task| !task.is_final() || there.binary_search(id).is_ok());
-        there.into_iter().filter(|id| self.look(*id).is_some()).collect()
+        let calls = &self.calls;
+        let asked = |id: &Id| calls.iter().any(|call| call.awaits.tasks().contains(id));
+        self.tasks
+            .retain(|id, task| !task.is_final() || there.binary_search(id).is_ok() || asked(id));
+        for id in there {
+            self.look(id);
+        }
+        self.tasks.keys().copied().collect()
     }
 
     /// What it takes to tell of a task.
@@ -564,15 +591,26 @@ impl Progress {
         self.told + if self.news.is_some() { PROGRESS_REST } else { PROGRESS_BEAT }
     }
 
+    /// Whether the number that was told last is not above this one.
+    fn is_within(&self, total: u64) -> bool {
+        self.number <= total.saturating_mul(MILLION)
+    }
+
     /// Steps on to the next number. With steps it lies between the ones done and the next one.
-    #[allow(clippy::as_conversions, clippy::cast_precision_loss)] // no plan has 2^53 steps
     fn step(&mut self, done: Option<u64>, now: Duration) {
         self.told = now;
         self.news = None;
         self.count += 1;
-        let count = f64::from(self.count);
-        let number = done.map_or(count, |done| done as f64 + count / (count + 1.0));
+        let count = u64::from(self.count);
+        let number = done.map_or(count.saturating_mul(MILLION), |done| {
+            done.saturating_mul(MILLION).saturating_add(MILLION * count / (count + 1))
+        });
         // a plan may lose steps that were done
-        self.number = if number > self.number { number } else { self.number + 0.001 };
+        self.number = number.max(self.number + 1);
+    }
+
+    /// The number as JSON.
+    fn number(&self) -> String {
+        format!("{}.{:06}", self.number / MILLION, self.number % MILLION)
     }
 }

@@ -6,6 +6,7 @@ use crate::codex::transcript::excerpt;
 use crate::json::{self, Object};
 use crate::log;
 use crate::task::store::Part;
+use crate::task::worktree::Changes;
 use crate::task::{Status, Store, Usage};
 use std::fmt::Write;
 
@@ -15,6 +16,12 @@ const ANSWERS: usize = 48_000;
 
 /// What stands in place of an answer where there is none.
 const NO_ANSWER: &str = "(Codex gave no final message.)";
+
+/// How many bytes of stderr are told with a failure.
+const STDERR: u64 = 2048;
+
+/// Where more tasks than this failed, each is told in brief: stderr is a resource as well.
+const FAILURES: usize = 5;
 
 /// Silence that is worth a word, in milliseconds.
 const QUIET: u64 = 10_000;
@@ -28,6 +35,11 @@ pub struct View<'a> {
     pub store: &'a Store,
     /// Milliseconds since 1970.
     pub now: u64,
+}
+
+/// A number of things: `1 file`, `2 files`.
+fn plural(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Adds a `Name: value` line.
@@ -79,6 +91,7 @@ impl View<'_> {
         let mut out = format!("=== Task {} ({how}) ===\n", self.task.id());
         line(&mut out, "Phase", record.status.name());
         maybe_line(&mut out, "Thread ID", self.task.thread());
+        self.worktree(&mut out);
         line(&mut out, "Tools called", transcript.tools);
         if !transcript.running.is_empty() {
             line(&mut out, "Tools running", transcript.running.len());
@@ -99,7 +112,7 @@ impl View<'_> {
         }
         self.warnings(&mut out);
         if record.status == Status::Failed {
-            self.failure(&mut out);
+            self.failure(&mut out, STDERR);
         }
         out
     }
@@ -113,29 +126,61 @@ impl View<'_> {
         Some(format!("in {input}, cached {cached}, out {output}{of}"))
     }
 
+    /// Adds where the task works, and what its branch has come to.
+    fn worktree(&self, out: &mut String) {
+        let Some(worktree) = &self.task.record.worktree else { return };
+        line(out, "Worktree", &worktree.path);
+        line(out, "Branch", &worktree.branch);
+        if !self.task.is_final() {
+            return;
+        }
+        if let Some(changes) = worktree.changes {
+            let Changes { commits, files, insertions, deletions } = changes;
+            let (files, commits_made) = (plural(files, "file"), plural(commits, "commit"));
+            let counts = format!("{files}, +{insertions} -{deletions}, {commits_made}");
+            let branch = &worktree.branch;
+            match commits {
+                0 => line(out, "Changes", "none"),
+                _ => line(out, "Changes", format!("{counts} (git merge {branch})")),
+            }
+        }
+        let gone = "its supervisor was gone before it could commit";
+        let why = worktree.trouble.as_deref().or(worktree.changes.is_none().then_some(gone));
+        let why = why.filter(|_| worktree.kept.is_none());
+        maybe_line(out, "Not committed", why.map(|why| format!("{why}; see {}", worktree.path)));
+        maybe_line(out, "Still here", worktree.kept.as_deref());
+    }
+
     /// Adds what Codex and we have to warn of.
     fn warnings(&self, out: &mut String) {
         for warning in &self.task.transcript.warnings {
             line(out, "Warning", warning);
         }
         let record = &self.task.record;
-        if record.status != Status::Failed {
-            maybe_line(out, "Warning", record.failure.as_deref());
-        }
+        maybe_line(out, "Note", record.note.as_deref());
         if record.inferred && record.status.is_final() {
             line(out, "Warning", "the supervisor was gone; this verdict is inferred");
         }
     }
 
-    /// Adds why the task failed and what to do about it.
-    fn failure(&self, out: &mut String) {
+    /// Whether nothing is left of the task but its record.
+    fn is_cleaned_up(&self) -> bool {
+        self.task.record.worktree.as_ref().is_some_and(|worktree| worktree.kept.is_some())
+    }
+
+    /// Adds why the task failed and what to do about it, with so many bytes of stderr.
+    fn failure(&self, out: &mut String, stderr: u64) {
+        if self.is_cleaned_up() {
+            return line(out, "Cause", "its transcript was cleaned up with its other files");
+        }
         let failure = self.task.failure(self.store);
         line(out, "Model", self.task.record.model.as_deref().unwrap_or("Codex's default"));
-        line(out, "Cause", failure.cause);
+        let brief = stderr == 0;
+        line(out, "Cause", if brief { excerpt(&failure.cause) } else { failure.cause.clone() });
         let (name, retryable) = (failure.category.name(), failure.category.retryable());
         line(out, "Category", format!("{name} (retryable: {retryable})"));
-        line(out, "What to do", failure.category.advice());
-        let stderr = watched::tail(self.store, self.task.id(), Part::Stderr, 2048);
+        line(out, "What to do", failure.advice());
+        let stderr = watched::tail(self.store, self.task.id(), Part::Stderr, stderr);
         if !stderr.trim().is_empty() {
             let _ = writeln!(out, "stderr (diagnostics, its end):\n{}", stderr.trim_end());
         }
@@ -147,12 +192,13 @@ impl View<'_> {
         let answer = self.task.answer()?;
         let Some((head, tail, left_out)) = halves(&answer, limit) else { return Some(answer) };
         let path = self.store.path(self.task.id(), Part::Answer);
-        let kept = match self.store.create(self.task.id(), Part::Answer, answer.as_bytes()) {
-            Err(why) if why.kind() != std::io::ErrorKind::AlreadyExists => {
-                log::warning(&format!("cannot write {}: {why}", path.display()));
+        let written = self.store.replace(self.task.id(), Part::Answer, answer.as_bytes(), false);
+        let kept = match written {
+            Ok(()) => format!(" and {}", path.display()),
+            Err(why) => {
+                log::warning(&why.to_string());
                 String::new()
             }
-            _ => format!(" and {}", path.display()),
         };
         let uri = self.uri("/result");
         Some(format!(
@@ -166,9 +212,9 @@ impl View<'_> {
         self.task.answer().map_or(0, |answer| answer.chars().count())
     }
 
-    /// The block of `codex_wait` for a task, with at most `limit` characters of its answer. `any`:
-    /// the wait may have ended because another task did.
-    fn result(&self, limit: usize, any: bool) -> String {
+    /// The block of `codex_wait` for a task, with at most `limit` characters of its answer and
+    /// `stderr` bytes of that. `any`: the wait may have ended because another task did.
+    fn result(&self, limit: usize, stderr: u64, any: bool) -> String {
         let record = &self.task.record;
         let (id, elapsed) = (self.task.id(), self.elapsed());
         let mut out = String::new();
@@ -183,11 +229,12 @@ impl View<'_> {
         };
         let _ = writeln!(out, "=== Task {id} {how}");
         maybe_line(&mut out, "Thread ID", self.task.thread());
+        self.worktree(&mut out);
         match record.status {
             Status::Completed | Status::Failed | Status::Cancelled => {
                 self.warnings(&mut out);
                 if record.status == Status::Failed {
-                    self.failure(&mut out);
+                    self.failure(&mut out, stderr);
                 }
                 let answer = self.answer(limit);
                 let none = (record.status == Status::Completed).then(|| NO_ANSWER.to_owned());
@@ -218,7 +265,7 @@ impl View<'_> {
                 let how = if status == Status::Cancelled { "was cancelled" } else { "failed" };
                 let _ = writeln!(out, "Task {id} {how} after {elapsed}{}.", self.exit());
                 if status == Status::Failed {
-                    self.failure(&mut out);
+                    self.failure(&mut out, STDERR);
                 }
                 if let Some(answer) = answer {
                     let _ = writeln!(out, "\nIts last message was:\n{answer}");
@@ -228,11 +275,13 @@ impl View<'_> {
         out.push_str("\n---\n");
         if let Some(thread) = self.task.thread() {
             line(&mut out, "Thread ID", thread);
-            if !ephemeral {
+            let begun = self.task.transcript.thread.is_some();
+            if !ephemeral && begun {
                 line(&mut out, "To go on", "codex_reply with this threadId");
             }
         }
         line(&mut out, "Task ID", id);
+        self.worktree(&mut out);
         maybe_line(&mut out, "Tokens", self.tokens());
         self.warnings(&mut out);
         out
@@ -276,6 +325,17 @@ impl View<'_> {
         if let Some(usage) = self.task.usage() {
             o.object("usage", |o| usage.write(o));
         }
+        if let Some(worktree) = &record.worktree {
+            o.object("worktree", |o| {
+                o.str("path", &worktree.path).str("branch", &worktree.branch);
+                o.str("base", &worktree.base).str("head", &worktree.head);
+                if let Some(changes) = worktree.changes {
+                    o.object("changes", |o| changes.write(o));
+                }
+                o.maybe_str("notCommitted", worktree.trouble.as_deref());
+                o.maybe_str("stillHere", worktree.kept.as_deref());
+            });
+        }
         let quiet = self.task.quiet(self.store).filter(|_| !record.status.is_final());
         if let Some(quiet) = quiet {
             o.int("quietSeconds", quiet / 1000);
@@ -285,12 +345,12 @@ impl View<'_> {
         if !warnings.is_empty() {
             o.str("warning", warnings.trim_end());
         }
-        if record.status == Status::Failed {
+        if record.status == Status::Failed && !self.is_cleaned_up() {
             let failure = self.task.failure(self.store);
             o.object("failure", |o| {
                 o.str("cause", &failure.cause).str("category", failure.category.name());
                 o.str("retryable", failure.category.retryable());
-                o.str("advice", failure.category.advice());
+                o.str("advice", failure.advice());
             });
         }
         if record.inferred {
@@ -321,7 +381,9 @@ impl View<'_> {
 /// The text of `codex_wait` and `codex_batch`: the answers share the room there is.
 pub fn results(views: &[View<'_>], any: bool) -> String {
     let limit = fair_limit(views);
-    let blocks: Vec<String> = views.iter().map(|view| view.result(limit, any)).collect();
+    let failed = views.iter().filter(|view| view.task.record.status == Status::Failed).count();
+    let stderr = if failed > FAILURES { 0 } else { STDERR };
+    let blocks: Vec<String> = views.iter().map(|view| view.result(limit, stderr, any)).collect();
     blocks.join("\n")
 }
 

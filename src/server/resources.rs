@@ -8,8 +8,11 @@ use crate::mcp::tool::Tool;
 use crate::mcp::{self, RESOURCES};
 use crate::rpc::Error;
 use crate::settings;
-use crate::task::Id;
+use crate::sys;
 use crate::task::store::Part;
+use crate::task::{Id, Store};
+use std::fmt::Write;
+use std::io::Read;
 
 /// The most bytes of a file that one reply holds. The SDKs cut the connection at 10 MiB.
 const PART_LIMIT: u64 = 1 << 20;
@@ -41,6 +44,10 @@ impl Contents {
 impl Server {
     /// Reads a resource.
     pub(super) fn read_resource(&mut self, uri: &str) -> Result<Contents, Error> {
+        if uri.starts_with("codex-swarm:///tasks") {
+            let internal = |why: std::io::Error| Error::new(Error::INTERNAL, why.to_string());
+            self.store.check().map_err(internal)?;
+        }
         let known = RESOURCES.iter().find(|resource| resource.uri == uri);
         let found = match known.map(|resource| resource.name) {
             Some("server-info") => Some((self.server_info(), "application/json")),
@@ -114,12 +121,18 @@ impl Server {
     fn all_tasks(&mut self) -> String {
         let ids = self.look_at_all();
         for id in &ids {
-            if let Some(task) = self.tasks.get_mut(id).filter(|task| !task.is_final()) {
+            if let Some(task) = self.tasks.get_mut(id) {
                 task.catch_up();
             }
         }
         let views: Vec<View<'_>> = ids.iter().filter_map(|id| self.view(*id)).collect();
         report::tasks_json(&views, false)
+    }
+
+    /// What a task's branch has changed, as its supervisor has written it down.
+    fn diff(&self, id: Id) -> String {
+        // a task that has not ended, or was not committed, has none
+        beginning(&self.store, id, Part::Diff, PART_LIMIT).unwrap_or_default()
     }
 
     /// A task, or a part of it: what stands behind `tasks/` in the URI.
@@ -135,19 +148,39 @@ impl Server {
                 (watched::tail(&self.store, id, Part::Stdout, PART_LIMIT), "application/jsonl")
             }
             "stderr" => (watched::tail(&self.store, id, Part::Stderr, PART_LIMIT), "text/plain"),
+            "diff" if view.task.record.worktree.is_some() => (self.diff(id), "text/x-diff"),
             _ => return None,
         })
     }
 }
 
+/// The beginning of a file of a task, at most `limit` bytes.
+fn beginning(store: &Store, id: Id, part: Part, limit: u64) -> std::io::Result<String> {
+    let file = sys::open_own(&store.path(id, part))?;
+    let whole = file.metadata()?.len() <= limit;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if !whole {
+        let _ = write!(text, "\n[… the rest is in {} …]\n", store.path(id, part).display());
+    }
+    Ok(text)
+}
+
 /// The answer of a task, whole unless it is so long that the client would hang up.
 fn whole_answer(view: &View<'_>) -> String {
+    if !view.task.is_final() {
+        return format!(
+            "Task {} is still running; codex_wait waits for its answer.",
+            view.task.id()
+        );
+    }
     let answer = view.task.answer().unwrap_or_default();
     match report::halves(&answer, ANSWER_LIMIT) {
         None => answer,
         Some((head, tail, left_out)) => {
             let file = view.store.path(view.task.id(), Part::Answer);
-            let _ = view.store.create(view.task.id(), Part::Answer, answer.as_bytes());
+            let _ = view.store.replace(view.task.id(), Part::Answer, answer.as_bytes(), false);
             let file = file.display();
             format!("{head}\n\n[… {left_out} characters left out; the whole is {file} …]\n\n{tail}")
         }

@@ -9,7 +9,7 @@ use crate::settings::Settings;
 use crate::supervisor;
 use crate::sys::{self, PIPE_BUF, PollFd, Signal, Signals};
 use crate::task::Id;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,8 +26,14 @@ const LINE_LIMIT: usize = 16_000_000 - 1;
 /// While more than this waits to be written, the client is not read: it shall read first.
 const OUTBOX_LIMIT: usize = 16 << 20;
 
+/// While more than this waits to be written, progress is not told.
+const PROGRESS_LIMIT: usize = 64 << 10;
+
 /// How long a client that has closed its end is given to take the next piece of what it is owed.
-const FAREWELL: Duration = Duration::from_millis(50);
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The same where a signal told us to end.
+const HASTE: Duration = Duration::from_millis(50);
 
 /// Serves until the client is gone or a signal says so.
 pub fn serve(settings: Settings, here: PathBuf) -> io::Result<()> {
@@ -39,11 +45,12 @@ pub fn serve(settings: Settings, here: PathBuf) -> io::Result<()> {
         client: [own(&io::stdin())?, own(&io::stdout())?],
         input: Lines::new(LINE_LIMIT),
         outbox: VecDeque::new(),
-        supervisors: BTreeMap::new(),
+        supervisors: Vec::new(),
         watches: Vec::new(),
         children: Vec::new(),
         task_dir: settings.task_dir.clone(),
         client_gone: false,
+        farewell: FAREWELL,
     };
     let mut core = Server::new(settings, here);
     while !run.client_gone {
@@ -71,7 +78,7 @@ struct Run {
     /// What the client has not taken yet.
     outbox: VecDeque<u8>,
     /// The sockets to the supervisors that this server started.
-    supervisors: BTreeMap<Id, UnixStream>,
+    supervisors: Vec<(Id, UnixStream)>,
     /// The supervisors of other servers whose end somebody waits for.
     watches: Vec<(Id, OwnedFd)>,
     /// The supervisors to reap.
@@ -80,6 +87,8 @@ struct Run {
     task_dir: PathBuf,
     /// The client hung up, or a signal told us to end.
     client_gone: bool,
+    /// How long it is given to take the next piece of what it is owed.
+    farewell: Duration,
 }
 
 /// What is ready.
@@ -132,7 +141,7 @@ impl Run {
             if reads { PollFd::reading(stdin.as_fd()) } else { PollFd::watching(stdin.as_fd()) },
             if writes { PollFd::writing(stdout.as_fd()) } else { PollFd::watching(stdout.as_fd()) },
         ];
-        fds.extend(self.supervisors.values().map(|socket| PollFd::reading(socket.as_fd())));
+        fds.extend(self.supervisors.iter().map(|(_, socket)| PollFd::reading(socket.as_fd())));
         fds.extend(self.watches.iter().map(|(_, process)| PollFd::reading(process.as_fd())));
         let timeout = deadline.map(|due| due.saturating_sub(self.start.elapsed()));
         if let Err(why) = sys::poll(&mut fds, timeout) {
@@ -145,7 +154,7 @@ impl Run {
             signals: next(),
             input: next(),
             output: next(),
-            supervisors: self.supervisors.keys().filter(|_| next()).copied().collect(),
+            supervisors: self.supervisors.iter().filter(|_| next()).map(|(id, _)| *id).collect(),
             watches: self.watches.iter().filter(|_| next()).map(|(id, _)| *id).collect(),
         }
     }
@@ -158,6 +167,18 @@ impl Run {
                 Action::Send(line) => {
                     self.outbox.extend(line.as_bytes());
                     self.outbox.push_back(b'\n');
+                }
+                Action::Progress(line) => {
+                    if self.outbox.len() < PROGRESS_LIMIT {
+                        self.outbox.extend(line.as_bytes());
+                        self.outbox.push_back(b'\n');
+                    }
+                }
+                Action::EndLeftovers(id) => {
+                    let ended = self.supervise(id, Stdio::null(), Stdio::null());
+                    if let Err(why) = ended {
+                        log::warning(&format!("task {id}: cannot end what it left: {why}"));
+                    }
                 }
                 Action::Launch(id) => {
                     if let Err(why) = self.launch(id) {
@@ -172,36 +193,43 @@ impl Run {
         }
     }
 
-    /// Starts the supervisor of a task: this very program, even where the file was replaced since.
+    /// Starts the supervisor of a task, with a socket between us.
     fn launch(&mut self, id: Id) -> io::Result<()> {
-        let myself = Path::new("/proc/self/exe");
-        let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let child = Command::new(program)
-            .arg0("codex-mcp-swarm")
-            .args(["supervise", &id.to_string()])
-            .arg(&self.task_dir)
-            .stdin(OwnedFd::from(theirs.try_clone()?))
-            .stdout(OwnedFd::from(theirs))
-            .stderr(Stdio::null())
-            .spawn()?;
-        self.children.push(child);
-        self.supervisors.insert(id, ours);
+        let stdin = OwnedFd::from(theirs.try_clone()?);
+        self.supervise(id, stdin.into(), OwnedFd::from(theirs).into())?;
+        self.supervisors.push((id, ours));
         Ok(())
+    }
+
+    /// Starts this very program, even where the file was replaced since, as a supervisor.
+    fn supervise(&mut self, id: Id, stdin: Stdio, stdout: Stdio) -> io::Result<()> {
+        let myself = Path::new("/proc/self/exe");
+        let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
+        let mut command = Command::new(program);
+        command.arg0("codex-mcp-swarm").args(["supervise", &id.to_string()]).arg(&self.task_dir);
+        let child = command.stdin(stdin).stdout(stdout).stderr(Stdio::null()).spawn()?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    /// The socket to a supervisor.
+    fn socket(&mut self, id: Id) -> Option<&mut UnixStream> {
+        self.supervisors.iter_mut().find(|(other, _)| *other == id).map(|(_, socket)| socket)
     }
 
     /// Says a word to a supervisor. One that is gone has ended its task.
     fn word(&mut self, id: Id, word: u8) {
-        if let Some(socket) = self.supervisors.get_mut(&id) {
+        if let Some(socket) = self.socket(id) {
             let _ = socket.write(&[word]);
         }
     }
 
     /// Hears what a supervisor says, and says it to the core once, however often it was said.
     fn hear(&mut self, core: &mut Server, id: Id) {
-        let Some(socket) = self.supervisors.get_mut(&id) else { return };
+        let Some(socket) = self.socket(id) else { return };
         let mut words = [0; 4096];
         match socket.read(&mut words) {
             Ok(count @ 1..) => {
@@ -213,7 +241,7 @@ impl Run {
             Err(e)
                 if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Ok(_) | Err(_) => {
-                self.supervisors.remove(&id);
+                self.supervisors.retain(|(other, _)| *other != id);
                 self.tell(core, Event::Gone(id));
             }
         }
@@ -222,12 +250,12 @@ impl Run {
     /// Deals with the signals that came.
     fn on_signals(&mut self) {
         for signal in self.signals.take() {
-            match signal {
-                Signal::Child => {
-                    self.children
-                        .retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
-                }
-                _ => self.client_gone = true,
+            if signal == Signal::Child {
+                let gone = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+                self.children.retain_mut(|child| !gone(child));
+            } else {
+                self.client_gone = true;
+                self.farewell = HASTE;
             }
         }
     }
@@ -289,7 +317,7 @@ impl Run {
         while !self.outbox.is_empty() {
             let [_, stdout] = &self.client;
             let mut fds = [PollFd::writing(stdout.as_fd())];
-            let waited = sys::poll(&mut fds, Some(FAREWELL));
+            let waited = sys::poll(&mut fds, Some(self.farewell));
             if waited.is_err() || !fds.iter().any(PollFd::ready) {
                 return;
             }

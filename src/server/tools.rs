@@ -9,8 +9,9 @@ use crate::json::{self, Value};
 use crate::log;
 use crate::mcp::ToolResult;
 use crate::mcp::tool::Tool;
+use crate::task::identity::Life;
 use crate::task::store::Part;
-use crate::task::{Id, Record, Status, Usage};
+use crate::task::{Id, Record, Status, Usage, Worktree};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::fs;
@@ -26,6 +27,20 @@ const CANCEL_WAIT: Duration = Duration::from_secs(10);
 
 /// For so long after its end a task is listed by `codex_status`; milliseconds.
 const RECENT: u64 = 3_600_000;
+
+/// What a task is to be started with.
+struct Order {
+    /// What the caller asks.
+    request: Request,
+    /// The directory that a later reply goes by: not the worktree's, where there is one.
+    home: String,
+    /// The tokens its thread has used before, if that is known.
+    usage_before: Option<Usage>,
+    /// The worktree of the thread's last task, if this one goes on there.
+    worktree: Option<Worktree>,
+    /// What the caller is to know about it.
+    note: Option<String>,
+}
 
 impl Server {
     /// Does what a tool does, or begins to. Names and types of the arguments are checked.
@@ -68,8 +83,8 @@ impl Server {
 
     /// Starts a task. `attached`: somebody waits for the answer to this very call.
     fn start(&mut self, arguments: &Value<'_>, attached: bool) -> Result<Id, String> {
-        let checked = self.checked(arguments)?;
-        self.launch(&checked.0, checked.1, attached)
+        let order = self.order(arguments)?;
+        self.launch(&order, attached)
     }
 
     /// Starts all tasks of a batch, or none if one of them is wrong.
@@ -77,16 +92,17 @@ impl Server {
         let none = Value::Object(Vec::new());
         let defaults = arguments.get("defaults").filter(|d| **d != Value::Null).unwrap_or(&none);
         let tasks = arguments.get("tasks").and_then(Value::as_array).unwrap_or_default();
-        let mut requests = Vec::new();
+        let mut orders = Vec::new();
         for (at, task) in tasks.iter().enumerate() {
-            let request = self.checked(&overlaid(defaults, task));
-            requests.push(request.map_err(|why| format!("tasks[{at}]: {why}"))?);
+            let order = self.order(&overlaid(defaults, task));
+            orders.push(order.map_err(|why| format!("tasks[{at}]: {why}"))?);
         }
         let mut ids = Vec::new();
-        for (request, before) in requests {
-            match self.launch(&request, before, true) {
+        for order in orders {
+            match self.launch(&order, true) {
                 Ok(id) => ids.push(id),
                 Err(why) => {
+                    let why = format!("{why}; the tasks that had been started are ended");
                     for id in ids {
                         self.act(Action::Cancel(id));
                     }
@@ -97,15 +113,15 @@ impl Server {
         Ok(ids)
     }
 
-    /// The request that arguments make, and the tokens its thread has used before, if that is known.
-    fn checked(&mut self, arguments: &Value<'_>) -> Result<(Request, Option<Usage>), String> {
+    /// What arguments ask for, with what they leave out taken from the thread's last task.
+    fn order(&mut self, arguments: &Value<'_>) -> Result<Order, String> {
         // null is as good as leaving it out
         let arguments = &overlaid(&Value::Null, arguments);
         let text = |name: &str| arguments.get(name).and_then(Value::as_str);
-        let Some(thread) = text("threadId").or_else(|| text("conversationId")) else {
-            return Ok((Request::read(arguments, &self.here)?, Some(Usage::default())));
-        };
-        if self.settings.flags.ephemeral {
+        let thread = text("threadId").or_else(|| text("conversationId"));
+        let thread = thread.map(str::to_ascii_lowercase);
+        let thread = thread.as_deref();
+        if thread.is_some() && self.settings.flags.ephemeral {
             return Err(
                 "threadId: this server runs with --ephemeral, so Codex keeps no sessions and \
                         there is nothing to resume; leave threadId out and give the context in the \
@@ -113,22 +129,59 @@ impl Server {
                     .into(),
             );
         }
-        let Some(last) = self.last_on(thread) else {
-            return Ok((Request::read(arguments, &self.here)?, None));
+        let Some(last) = thread.and_then(|thread| self.last_on(thread)) else {
+            let mut request = Request::read(arguments, &self.here)?;
+            let new = thread.is_none();
+            let usage_before = new.then(Usage::default);
+            let note = (!new).then(|| self.narrow(&mut request));
+            let home = request.cwd.clone();
+            return Ok(Order { request, home, usage_before, worktree: None, note });
         };
-        let id = last.id();
+        let (id, record) = (last.id(), last.record.clone());
         let forks = arguments.get("fork") == Some(&Value::Bool(true));
         if !last.is_final() && !forks {
             return Err(format!(
-                "threadId: task {id} is running on thread {thread}; wait for it with codex_wait, or \
-                 give fork: true"
+                "threadId: task {id} is running on this thread; wait for it with codex_wait, or give \
+                 fork: true"
             ));
         }
-        let settings = last.record.settings.clone();
-        let on_thread = self.tasks.values().filter(|task| task.thread() == Some(thread));
-        let before = on_thread.filter_map(|task| task.record.usage).max_by_key(|usage| usage.input);
-        let lasting = json::parse(settings.as_bytes()).unwrap_or(Value::Null);
-        Ok((Request::read(&inherited(&lasting, arguments), &self.here)?, before))
+        let on_thread = self.tasks.values().filter(|task| task.thread() == thread);
+        let usage_before =
+            on_thread.filter_map(|task| task.record.usage).max_by_key(|usage| usage.input);
+        let lasting = json::parse(record.settings.as_bytes()).unwrap_or(Value::Null);
+        let merged = inherited(&lasting, arguments);
+        let elsewhere = arguments.get("cwd").is_some() || arguments.get("worktree").is_some();
+        let mut request = Request::read(&merged, &self.here)?;
+        let home = request.cwd.clone();
+        let mut worktree = record.worktree.filter(|worktree| worktree.is_made() && !elsewhere);
+        if let Some(worktree) = worktree.take_if(|_| forks) {
+            // two threads in one directory would disturb each other
+            request.worktree = Some(worktree.branch);
+        }
+        if let Some(worktree) = &worktree {
+            if !Path::new(&record.cwd).is_dir() {
+                return Err(format!(
+                    "threadId: the worktree of task {id} was removed; give worktree: true with \
+                     worktree-base: {:?} to go on with its branch in a new one, or cwd",
+                    worktree.branch
+                ));
+            }
+            request.cwd = record.cwd;
+        }
+        Ok(Order { request, home, usage_before, worktree, note: None })
+    }
+
+    /// Makes sure that a thread of which nothing is known here gets no wider sandbox than it had:
+    /// read-only, unless somebody says otherwise. Gives the words to say so.
+    fn narrow(&self, request: &mut Request) -> String {
+        let nothing = "no task here has run on this thread, so nothing was taken over";
+        if request.effective_sandbox(&self.settings).is_some() {
+            return nothing.into();
+        }
+        request.sandbox = Some("read-only".into());
+        format!(
+            "{nothing}, and the sandbox is read-only; give cwd, sandbox and model to change that"
+        )
     }
 
     /// The task that was started last on a thread, if any here was.
@@ -139,17 +192,12 @@ impl Server {
     }
 
     /// Writes the files of a task and has its supervisor started.
-    fn launch(
-        &mut self,
-        request: &Request,
-        usage_before: Option<Usage>,
-        attached: bool,
-    ) -> Result<Id, String> {
+    fn launch(&mut self, order: &Order, attached: bool) -> Result<Id, String> {
         let codex =
             find_codex(self.settings.flags.codex.as_deref(), &self.settings.path, &self.here)?;
         self.store.open().map_err(|why| why.to_string())?;
-        let id = self.store.claim(&request.prompt).map_err(|why| self.cannot_write(&why))?;
-        let record = self.write_files(id, request, codex, usage_before, attached);
+        let id = self.store.claim(&order.request.prompt).map_err(|why| self.cannot_write(&why))?;
+        let record = self.write_files(id, order, codex, attached);
         let record = record.inspect_err(|_| self.store.remove(id))?;
         log::info(&format!("task {id}: started in {}", record.cwd));
         self.tasks.insert(id, Watched::new(&self.store, record, true));
@@ -161,11 +209,17 @@ impl Server {
     fn write_files(
         &self,
         id: Id,
-        request: &Request,
+        order: &Order,
         codex: String,
-        usage_before: Option<Usage>,
         attached: bool,
     ) -> Result<Record, String> {
+        let request = &order.request;
+        let worktree = match (&order.worktree, &request.worktree) {
+            // what the last task came to there is not what this one will
+            (Some(last), _) => Some(Worktree { changes: None, trouble: None, ..last.clone() }),
+            (None, Some(base)) => Some(Worktree::planned(&self.settings.worktree_dir, id, base)),
+            (None, None) => None,
+        };
         let file = |part, text: Option<&String>| -> Result<Option<PathBuf>, String> {
             let Some(text) = text else { return Ok(None) };
             let written = self.store.create(id, part, text.as_bytes());
@@ -178,18 +232,18 @@ impl Server {
             schema: file(Part::Schema, request.output_schema.as_ref())?,
         };
         let mut command = vec![codex];
-        command.extend(request.words(&self.settings, &task));
+        command.extend(request.words(&self.settings, &task)?);
         let record = Record {
             id,
             status: Status::Queued,
             attached,
             command,
             cwd: request.cwd.clone(),
-            settings: request.lasting(&self.settings),
+            settings: request.lasting(&self.settings, &order.home),
             model: request.effective_model(&self.settings),
             sandbox: request.effective_sandbox(&self.settings),
             thread: request.thread.clone().filter(|_| !request.fork),
-            usage_before,
+            usage_before: order.usage_before,
             usage: None,
             started: self.now.wall,
             completed: None,
@@ -197,8 +251,10 @@ impl Server {
             codex: None,
             exit: None,
             failure: None,
+            note: order.note.clone(),
+            ours: true,
             inferred: false,
-            worktree: false,
+            worktree,
         };
         self.store.write(&record).map_err(|why| why.to_string())?;
         Ok(record)
@@ -207,7 +263,7 @@ impl Server {
     /// Why a task's files cannot be made.
     fn cannot_write(&self, why: &std::io::Error) -> String {
         let directory = self.store.directory().display();
-        format!("cannot write the task's files in {directory}: {why}; no task was started")
+        format!("cannot write the task's files in {directory}: {why}")
     }
 
     /// The answer of `codex_async`.
@@ -221,8 +277,14 @@ impl Server {
                 _ => ToolResult::refusal(format!("task {id} was not started: {cause}")),
             };
         }
-        let text = format!(
-            "Task ID: {id}\n\nIt runs in the background. When you have started all you need, call \
+        let mut text = format!("Task ID: {id}\n");
+        if let Some(worktree) = &record.worktree {
+            let _ = writeln!(text, "Worktree Path: {}", worktree.path);
+            let _ = writeln!(text, "Worktree Branch: {}", worktree.branch);
+        }
+        let _ = write!(
+            text,
+            "\nIt runs in the background. When you have started all you need, call \
              codex_wait with task_ids [\"{id}\", …]: nothing else brings the result back."
         );
         self.result(text, false, || {
@@ -291,13 +353,13 @@ impl Server {
         if ids.is_empty() && unknown.is_empty() {
             return Err("task_ids is empty; give the ids that codex_async returned".into());
         }
-        let seconds = arguments.get("timeout").and_then(Value::as_f64);
-        let timeout = seconds.map_or(WAIT, Duration::from_secs_f64).max(self.settings.min_wait);
+        let given = arguments.get("timeout").and_then(Value::as_thousandths);
+        let timeout = given.map_or(WAIT, Duration::from_millis).max(self.settings.min_wait);
         Ok(Awaits::Wait {
             ids,
             unknown,
             any: arguments.get("until").and_then(Value::as_str) == Some("any"),
-            deadline: self.now.steady + timeout,
+            deadline: self.now.steady.saturating_add(timeout),
         })
     }
 
@@ -306,6 +368,16 @@ impl Server {
         let (ids, unknown) = self.tasks_named(arguments.get("task_ids"), arguments.get("task_id"));
         if ids.is_empty() && unknown.is_empty() {
             return Err("task_id is missing; give the id of a task, or several as task_ids".into());
+        }
+        for id in &ids {
+            let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
+            let supervisor = task.record.supervisor.as_ref();
+            if !task.ours && supervisor.is_some_and(|process| process.life() == Life::Unknown) {
+                return Err(format!(
+                    "task {id} runs on another machine or in another container, out of reach; \
+                     cancel it there"
+                ));
+            }
         }
         for id in &ids {
             let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
@@ -329,10 +401,10 @@ impl Server {
             let (id, record) = (view.task.id(), &view.task.record);
             let elapsed = crate::clock::span(record.elapsed(view.now));
             let _ = match record.status {
-                Status::Cancelled => writeln!(
-                    text,
-                    "Task {id} is cancelled, after {elapsed}. None of its processes is left."
-                ),
+                Status::Cancelled => {
+                    let left = record.note.as_deref().unwrap_or("none of its processes is left");
+                    writeln!(text, "Task {id} is cancelled, after {elapsed}; {left}.")
+                }
                 Status::Completed | Status::Failed => writeln!(
                     text,
                     "Task {id} had already {} in {elapsed}; nothing was changed.",
@@ -386,17 +458,17 @@ fn append_unknown(text: &mut String, unknown: &[String]) {
     }
 }
 
-/// The members of `over`, and those of `under` that `over` has not got.
+/// The members of `under` that `over` has not got, and behind them those of `over`: where two keys of
+/// `config` are about the same thing, Codex takes the later one.
 fn overlaid<'a>(under: &Value<'a>, over: &Value<'a>) -> Value<'a> {
-    let given = |members: &[(Cow<'a, str>, Value<'a>)]| -> Vec<(Cow<'a, str>, Value<'a>)> {
-        members.iter().filter(|(_, value)| *value != Value::Null).cloned().collect()
+    let given = |value: &Value<'a>| -> Vec<(Cow<'a, str>, Value<'a>)> {
+        let members = value.as_object().unwrap_or_default().iter();
+        members.filter(|(_, value)| *value != Value::Null).cloned().collect()
     };
-    let mut members = given(over.as_object().unwrap_or_default());
-    for (key, value) in given(under.as_object().unwrap_or_default()) {
-        if !members.iter().any(|(name, _)| *name == key) {
-            members.push((key, value));
-        }
-    }
+    let over = given(over);
+    let mut members = given(under);
+    members.retain(|(key, _)| !over.iter().any(|(name, _)| name == key));
+    members.extend(over);
     Value::Object(members)
 }
 
@@ -459,17 +531,17 @@ mod tests {
             (
                 r#"{"cwd":"/a","sandbox":"read-only"}"#,
                 r#"{"prompt":"p","cwd":"/b","sandbox":null}"#,
-                r#"{"prompt":"p","cwd":"/b","sandbox":"read-only"}"#,
+                r#"{"sandbox":"read-only","prompt":"p","cwd":"/b"}"#,
             ),
             (
                 r#"{"config":{"a":1,"b":2}}"#,
                 r#"{"prompt":"p","config":{"b":3}}"#,
-                r#"{"prompt":"p","config":{"b":3,"a":1}}"#,
+                r#"{"prompt":"p","config":{"a":1,"b":3}}"#,
             ),
             (
                 r#"{"sandbox":"read-only","model":"m"}"#,
                 r#"{"prompt":"p","config":{"sandbox_mode":"workspace-write"}}"#,
-                r#"{"prompt":"p","model":"m","config":{"sandbox_mode":"workspace-write"}}"#,
+                r#"{"model":"m","prompt":"p","config":{"sandbox_mode":"workspace-write"}}"#,
             ),
         ] {
             let parse = |text: &'static str| json::parse(text.as_bytes()).expect(text);

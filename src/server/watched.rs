@@ -4,6 +4,7 @@ use crate::codex::failure::Evidence;
 use crate::codex::{Failure, Transcript};
 use crate::log;
 use crate::sys;
+use crate::task::identity::Life;
 use crate::task::spool::Spool;
 use crate::task::store::Part;
 use crate::task::{Id, Record, Status, Store, Usage};
@@ -49,22 +50,27 @@ impl Watched {
         self.record.status.is_final()
     }
 
-    /// Reads the record again, if it can have changed. A task whose supervisor is gone without a
-    /// verdict gets one here.
-    pub fn refresh(&mut self, store: &Store, now: u64) {
+    /// Reads the record again, if it can have changed. `true`: its supervisor is gone and left no
+    /// verdict.
+    pub fn refresh(&mut self, store: &Store, now: u64) -> bool {
+        if self.is_final() && self.record.worktree.is_some() {
+            // what became of its worktree since is in there
+            self.reread(store);
+        }
         if self.ours || self.is_final() {
-            return;
+            return false;
         }
         // looked at before the record is read: what it wrote before it ended is then in there
-        let gone = match &self.record.supervisor {
-            Some(supervisor) => !supervisor.alive(),
-            None => self.record.elapsed(now) >= BIRTH,
-        };
         let supervisor = self.record.supervisor.clone();
+        let life = match (&supervisor, &self.record.codex) {
+            (Some(supervisor), _) => supervisor.life(),
+            // the Python package has no supervisors
+            (None, Some(codex)) => codex.life(),
+            (None, None) if self.record.elapsed(now) >= BIRTH => Life::Gone,
+            (None, None) => Life::Unknown,
+        };
         self.reread(store);
-        if gone && !self.is_final() && self.record.supervisor == supervisor {
-            self.conclude(store, now, None);
-        }
+        life == Life::Gone && !self.is_final() && self.record.supervisor == supervisor
     }
 
     /// Reads the record again. One that cannot be read is as if it had not changed.
@@ -75,17 +81,27 @@ impl Watched {
     }
 
     /// Gives the verdict of a task whose supervisor cannot: what the transcript says, else failed.
+    /// A record that is not ours is judged, and left as it is.
     pub fn conclude(&mut self, store: &Store, now: u64, why: Option<String>) {
         self.catch_up();
         let verdict = self.transcript.verdict(None);
         self.record.status = verdict.status;
         self.record.inferred = true;
-        self.record.completed = Some(now);
+        // it ended when it was last heard of, not when somebody looked
+        let heard =
+            self.quiet(store).map_or(self.record.started, |quiet| now.saturating_sub(quiet));
+        self.record.completed = Some(heard.max(self.record.started));
         self.record.thread = self.thread().map(str::to_owned);
-        self.record.usage = self.transcript.usage;
+        self.record.usage = self.transcript.usage.or(self.record.usage);
         if verdict.status == Status::Failed {
-            let why = why.unwrap_or_else(|| "its supervisor ended before the task did".into());
+            let directory = store.directory().display();
+            let why = why.unwrap_or_else(|| {
+                format!("its supervisor was killed, or could not write to {directory}")
+            });
             self.record.failure = Some(why);
+        }
+        if !self.record.ours {
+            return;
         }
         if let Err(why) = store.write(&self.record) {
             log::warning(&format!("task {}: {why}", self.id()));
@@ -101,7 +117,7 @@ impl Watched {
         let each = |at, line: crate::lines::Line<'_>| transcript.fold(at, line);
         let ended = self.record.status.is_final();
         let result = if ended { self.spool.finish(each) } else { self.spool.read(each) };
-        self.whole = ended;
+        self.whole = ended && result.is_ok();
         if let Err(why) = result {
             log::warning(&format!("task {}: cannot read its transcript: {why}", self.id()));
         }
@@ -126,9 +142,13 @@ impl Watched {
 
     /// Why it failed.
     pub fn failure(&self, store: &Store) -> Failure {
+        // who was killed while Codex tried again was not ended by that
+        let killed = self.record.exit.is_none_or(|exit| exit < 0);
+        let notice = self.transcript.notice.as_deref().filter(|_| !killed);
         Failure::of(&Evidence {
             own: self.record.failure.as_deref(),
-            event: self.transcript.failed.as_deref().or(self.transcript.notice.as_deref()),
+            started: self.record.codex.is_some(),
+            event: self.transcript.failed.as_deref().or(notice),
             any_events: self.transcript.events > 0,
             stderr: &tail(store, self.id(), Part::Stderr, 4096),
             exit: self.record.exit,
@@ -152,8 +172,9 @@ pub fn tail(store: &Store, id: Id, part: Part, limit: u64) -> String {
         let mut bytes = Vec::new();
         file.take(limit).read_to_end(&mut bytes)?;
         if from > 0 {
+            // unless that is all there is: half of a long line is better than nothing
             let begun = bytes.iter().position(|b| *b == b'\n').map_or(0, |end| end + 1);
-            bytes.drain(..begun);
+            bytes.drain(..if begun < bytes.len() { begun } else { 0 });
         }
         std::io::Result::Ok(bytes)
     };

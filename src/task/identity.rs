@@ -12,23 +12,74 @@ pub struct Process {
     pub pid: i64,
     /// When it started, in clock ticks since the boot, where there is /proc.
     pub start: Option<u64>,
-    /// The boot it lived in, where there is /proc.
-    pub boot: Option<String>,
+    /// Where the pid means it, where there is /proc.
+    pub place: Option<Place>,
+}
+
+/// Where a pid has its meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The boot (random(4)).
+    pub boot: String,
+    /// The pid namespace (`pid_namespaces(7)`): a container has its own.
+    pub namespace: String,
+    /// The name of the machine: after a reboot it is the same, on another machine it is not.
+    pub host: String,
+}
+
+/// What can be known of a process from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It runs.
+    Alive,
+    /// It has ended. A zombie has.
+    Gone,
+    /// It belongs to another machine or container, or it cannot be looked at now.
+    Unknown,
 }
 
 impl Process {
     /// The process that has this pid now.
     pub fn of(pid: u32) -> Process {
-        let start = status(i64::from(pid)).map(|(start, _)| start);
-        Process { pid: i64::from(pid), start, boot: boot() }
+        let start = status(i64::from(pid)).ok().map(|(start, _)| start);
+        Process { pid: i64::from(pid), start, place: Place::here() }
     }
 
-    /// Whether it still runs. A zombie does not.
-    pub fn alive(&self) -> bool {
+    /// Whether it still runs.
+    pub fn life(&self) -> Life {
         match self.pid() {
-            None => false,
-            Some(pid) => same(self, pid.number()),
+            Some(pid) if cfg!(target_os = "linux") => self.compare(pid, Place::here()),
+            Some(pid) if sys::exists(pid) => Life::Alive,
+            Some(_) | None => Life::Gone,
         }
+    }
+
+    /// Compares it with what has its pid `here`, if pids mean the same here.
+    fn compare(&self, pid: Pid, here: Option<Place>) -> Life {
+        let Some(here) = here else { return Life::Unknown };
+        // the Python package does not say where: its directory is one machine's
+        let place = self.place.as_ref().unwrap_or(&here);
+        if place.boot != here.boot {
+            return if place.host == here.host { Life::Gone } else { Life::Unknown };
+        }
+        if place.namespace != here.namespace {
+            return Life::Unknown;
+        }
+        match status(pid.number()) {
+            Ok((start, state)) if self.start == Some(start) && !matches!(state, 'Z' | 'X') => {
+                Life::Alive
+            }
+            Ok(_) => Life::Gone,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Life::Gone,
+            // it ended while it was read
+            Err(why) if why.raw_os_error() == Some(sys::NO_SUCH_PROCESS) => Life::Gone,
+            Err(_) => Life::Unknown,
+        }
+    }
+
+    /// Whether it is known to run.
+    pub fn alive(&self) -> bool {
+        self.life() == Life::Alive
     }
 
     /// A descriptor that becomes readable when it ends; `None` if it has ended or the system has
@@ -40,7 +91,7 @@ impl Process {
         self.alive().then_some(handle)
     }
 
-    /// Sends a signal to it and to no other. `NotFound` if it has ended.
+    /// Sends a signal to it and to no other. `NotFound` if it is not known to run.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let pid = self.pid().ok_or_else(gone)?;
@@ -57,26 +108,22 @@ impl Process {
     }
 }
 
-/// Whether `process` is what has this pid now.
-#[cfg(target_os = "linux")]
-fn same(process: &Process, pid: i64) -> bool {
-    match status(pid) {
-        Some((start, state)) => {
-            !matches!(state, 'Z' | 'X') && process.start == Some(start) && process.boot == boot()
-        }
-        None => false,
+impl Place {
+    /// Where this process is.
+    fn here() -> Option<Place> {
+        let line = |path| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+        Some(Place {
+            boot: line("/proc/sys/kernel/random/boot_id")?,
+            namespace: fs::read_link("/proc/self/ns/pid").ok()?.display().to_string(),
+            host: line("/proc/sys/kernel/hostname")?,
+        })
     }
 }
 
-/// Without /proc the pid has to do.
-#[cfg(not(target_os = "linux"))]
-fn same(_: &Process, pid: i64) -> bool {
-    Pid::new(pid).is_some_and(sys::exists)
-}
-
 /// The start time and state of the process that has this pid now.
-fn status(pid: i64) -> Option<(u64, char)> {
-    start_and_state(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+fn status(pid: i64) -> io::Result<(u64, char)> {
+    let line = fs::read(format!("/proc/{pid}/stat"))?;
+    start_and_state(&line).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Fields 22 and 3 of a line of /proc/PID/stat (`proc_pid_stat(5)`). They are counted from behind the
@@ -88,24 +135,19 @@ fn start_and_state(line: &[u8]) -> Option<(u64, char)> {
     Some((fields.nth(18)?.parse().ok()?, state))
 }
 
-/// The id of this boot (random(4)).
-fn boot() -> Option<String> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
-}
-
-/// The processes that carry `NAME=value` in their environment, this one not among them. Empty
-/// where there is no /proc.
-pub fn marked(variable: &str) -> Vec<Process> {
-    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+/// The processes that carry `NAME=value` in their environment, this one not among them. `None` where
+/// there is no /proc to look into.
+pub fn marked(variable: &str) -> Option<Vec<Process>> {
+    let numbers = fs::read_dir("/proc").ok()?.flatten();
     let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|b| *b == 0).any(|entry| entry == variable.as_bytes())
-    })
-    .map(Process::of)
-    .filter(Process::alive)
-    .collect()
+    let marked = pids.filter_map(|pid| {
+        // the process first, its environment after: what is found is then its own
+        let process = Process::of(pid);
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let carries = environment.split(|b| *b == 0).any(|entry| entry == variable.as_bytes());
+        (carries && process.alive()).then_some(process)
+    });
+    Some(marked.collect())
 }
 
 #[cfg(test)]
@@ -136,12 +178,23 @@ mod tests {
             .expect("cat starts");
         let process = Process::of(child.id());
         assert!(process.alive());
-        if cfg!(target_os = "linux") {
+        if let Some(place) = process.place.clone() {
+            let at = |place| Process { place: Some(place), ..process.clone() };
             let later = Process { start: process.start.map(|t| t + 1), ..process.clone() };
-            let rebooted = Process { boot: Some("another".into()), ..process.clone() };
-            let unknown = Process { start: None, ..process.clone() };
-            for stranger in [later, rebooted, unknown] {
-                assert!(!stranger.alive());
+            let timeless = Process { start: None, ..process.clone() };
+            let rebooted = at(Place { boot: "another".into(), ..place.clone() });
+            let contained = at(Place { namespace: "pid:[1]".into(), ..place.clone() });
+            let remote = at(Place { boot: "x".into(), host: "y".into(), ..place });
+            let placeless = Process { place: None, start: Some(0), ..process.clone() };
+            for (stranger, life) in [
+                (later, Life::Gone),
+                (timeless, Life::Gone),
+                (rebooted, Life::Gone),
+                (contained, Life::Unknown),
+                (remote, Life::Unknown),
+                (placeless, Life::Gone),
+            ] {
+                assert_eq!(stranger.life(), life);
                 assert!(stranger.signal(Signal::Kill).is_err());
                 assert!(stranger.watch().is_none());
             }
@@ -150,7 +203,7 @@ mod tests {
         assert!(child.wait().is_ok());
         assert!(!process.alive());
         for pid in [0, 1, -1, i64::from(std::process::id())] {
-            assert!(!Process { pid, start: None, boot: None }.alive());
+            assert!(!Process { pid, start: None, place: None }.alive());
         }
     }
 }

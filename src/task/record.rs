@@ -4,7 +4,8 @@
 //! have is ours. A record is read as what it is: input.
 
 use super::Id;
-use super::identity::Process;
+use super::Worktree;
+use super::identity::{Place, Process};
 use crate::json::{self, Object, Value};
 
 /// How far a task is. The server writes `Queued`; from there on its supervisor moves it.
@@ -134,8 +135,12 @@ pub struct Record {
     pub failure: Option<String>,
     /// The verdict was not witnessed: the supervisor was gone before it could write one.
     pub inferred: bool,
-    /// It has a worktree.
-    pub worktree: bool,
+    /// What else is to be told.
+    pub note: Option<String>,
+    /// A record of ours, not one of the Python package's.
+    pub ours: bool,
+    /// The worktree it is to have, or has.
+    pub worktree: Option<Worktree>,
 }
 
 impl Record {
@@ -165,14 +170,21 @@ impl Record {
             }
             process(o, ["supervisor_pid", "supervisor_start_time"], self.supervisor.as_ref());
             process(o, ["pid", "pid_start_time"], self.codex.as_ref());
-            let boot = self.codex.as_ref().or(self.supervisor.as_ref());
-            o.maybe_str("boot_id", boot.and_then(|process| process.boot.as_deref()));
+            let process = self.supervisor.as_ref().or(self.codex.as_ref());
+            if let Some(place) = process.and_then(|process| process.place.as_ref()) {
+                o.str("boot_id", &place.boot).str("pid_namespace", &place.namespace);
+                o.str("host", &place.host);
+            }
             if let Some(exit) = self.exit {
                 o.int("exit_code", exit);
             }
             o.maybe_str("failure", self.failure.as_deref());
+            o.maybe_str("note", self.note.as_deref());
             if self.inferred {
                 o.bool("inferred", true);
+            }
+            if let Some(worktree) = &self.worktree {
+                worktree.write(o);
             }
         });
         out
@@ -183,11 +195,15 @@ impl Record {
         let value = json::parse(text).ok()?;
         let string = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let usage = |key| value.get(key).map(Usage::read);
+        let place = || {
+            let (boot, namespace) = (string("boot_id")?, string("pid_namespace")?);
+            Some(Place { boot, namespace, host: string("host")? })
+        };
         let process = |pid, start| {
             Some(Process {
                 pid: value.get(pid).and_then(Value::as_i64)?,
                 start: value.get(start).and_then(ticks),
-                boot: string("boot_id"),
+                place: place(),
             })
         };
         if string("task_id")? != id.to_string() {
@@ -225,9 +241,19 @@ impl Record {
                 .and_then(Value::as_i64)
                 .and_then(|exit| i32::try_from(exit).ok()),
             failure: string("failure"),
+            note: string("note"),
+            ours: value.get("attached").is_some(),
             inferred: value.get("inferred").and_then(Value::as_bool).unwrap_or(false),
-            worktree: value.get("worktree_path").is_some(),
+            worktree: Worktree::read(&value),
         })
+    }
+
+    /// Moves the task to another directory: the one it runs in, and the one that codex is told.
+    pub fn enter(&mut self, directory: &str) {
+        self.cwd = directory.into();
+        for word in self.command.iter_mut().filter(|word| word.starts_with("--cd=")) {
+            *word = format!("--cd={directory}");
+        }
     }
 
     /// How long it ran, or has run by `now`; milliseconds.
@@ -252,11 +278,12 @@ fn seconds(millis: u64) -> String {
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
+/// The end of the year 9999: no later moment can be written down.
+const END_OF_TIME: u64 = 253_402_300_799_000;
+
 /// Seconds as milliseconds.
-#[allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn millis(value: &Value<'_>) -> Option<u64> {
-    // a cast saturates, and anything below zero or not a number becomes zero
-    Some((value.as_f64()? * 1000.0).round() as u64)
+    value.as_thousandths().map(|millis| millis.min(END_OF_TIME))
 }
 
 /// Clock ticks; the Python package writes them as a float.
@@ -266,12 +293,15 @@ fn ticks(value: &Value<'_>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::worktree::Changes;
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_record_reads_as_it_was_written() {
         let id = Id::read("1a2b3c4d").expect("an id");
-        let process = |pid| Process { pid, start: Some(99), boot: Some("b-1".into()) };
+        let place = Place { boot: "b".into(), namespace: "pid:[7]".into(), host: "h".into() };
+        let process = |pid| Process { pid, start: Some(99), place: Some(place.clone()) };
         let full = Record {
             id,
             status: Status::Failed,
@@ -290,8 +320,18 @@ mod tests {
             codex: Some(process(71)),
             exit: Some(-9),
             failure: Some("why".into()),
+            note: Some("also".into()),
+            ours: true,
             inferred: true,
-            worktree: false,
+            worktree: Some(Worktree {
+                root: "/r".into(),
+                git_dir: "/r/.git/worktrees/1a2b3c4d".into(),
+                head: "abc".into(),
+                changes: Some(Changes { commits: 1, files: 2, insertions: 3, deletions: 4 }),
+                trouble: Some("left".into()),
+                kept: Some("kept".into()),
+                ..Worktree::planned(Path::new("/w"), id, "HEAD")
+            }),
         };
         assert_eq!(Record::read(id, full.write().as_bytes()), Some(full.clone()));
         let bare = Record {
@@ -306,7 +346,9 @@ mod tests {
             codex: None,
             exit: None,
             failure: None,
+            note: None,
             inferred: false,
+            worktree: None,
             ..full.clone()
         };
         assert_eq!(Record::read(id, bare.write().as_bytes()), Some(bare));
@@ -322,7 +364,8 @@ mod tests {
         let record = Record::read(id, text).expect("it reads");
         assert_eq!((record.started, record.elapsed(0)), (1_795_437_000_250, 12_250));
         assert_eq!(record.codex.and_then(|process| process.start), Some(12_345));
-        assert!(record.worktree);
+        assert!(!record.ours);
+        assert_eq!(record.worktree.map(|worktree| worktree.path), Some("/tmp/w".into()));
     }
 
     #[test]

@@ -1,62 +1,157 @@
 //! What is old enough to go. Only ended tasks go, and nothing goes that holds work.
 
 use super::store::Part;
-use super::{Record, Store};
+use super::worktree::{self, Outcome};
+use super::{Id, Record, Status, Store};
 use crate::sys;
-use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How often a directory is looked through at most.
-const INTERVAL: Duration = Duration::from_secs(600);
+/// How often a directory is looked through at most, unless somebody asks for it.
+const INTERVAL: Duration = Duration::from_secs(300);
 
-/// The file whose time of change says when the directory was last looked through.
+/// The file whose time of change says when the directory was last looked through, and which is
+/// locked meanwhile.
 const STAMP: &str = ".swept";
 
-/// Removes the files of tasks that ended longer than `max_age` ago, unless somebody looked for them
-/// a short while ago. `now` is in milliseconds since 1970.
-pub fn sweep(store: &Store, max_age: Duration, now: u64) {
-    let stamp = store.directory().join(STAMP);
-    if changed_within(&stamp, INTERVAL.min(max_age)) {
-        return;
-    }
-    let touch = |file: fs::File| file.set_modified(SystemTime::now());
-    if sys::append_own(&stamp).and_then(touch).is_err() {
-        return;
-    }
-    for id in store.ids(Part::Meta) {
-        if store.read(id).is_some_and(|record| expired(&record, max_age, now)) {
-            store.remove(id);
+/// How to look through a task directory.
+pub struct Sweep<'a> {
+    /// The tasks.
+    pub store: &'a Store,
+    /// Where their worktrees are.
+    pub worktrees: &'a Path,
+    /// How long after its end a task is kept.
+    pub max_age: Duration,
+    /// Milliseconds since 1970.
+    pub now: u64,
+    /// Only say what would be done.
+    pub dry: bool,
+}
+
+impl Sweep<'_> {
+    /// Looks the directory through, unless somebody did or does so. Says what was done, and why.
+    pub fn now_and_then(&self, tell: &mut dyn FnMut(String)) {
+        let stamp = self.store.directory().join(STAMP);
+        if !changed_within(&stamp, INTERVAL.min(self.max_age)) {
+            self.sweep(tell);
         }
     }
-    // a prompt without a record: its server ended in between
-    for id in store.ids(Part::Prompt) {
-        let alone = !store.path(id, Part::Meta).exists();
-        if alone && !changed_within(&store.path(id, Part::Prompt), max_age.max(INTERVAL)) {
-            store.remove(id);
+
+    /// Looks the directory through, unless somebody else does so. Says what was done, and why.
+    pub fn sweep(&self, tell: &mut dyn FnMut(String)) {
+        let Ok(stamp) = sys::append_own(&self.store.directory().join(STAMP)) else { return };
+        if !sys::try_lock(&stamp) {
+            return tell("somebody else is cleaning up".into());
         }
+        if !self.dry && stamp.set_modified(SystemTime::now()).is_err() {
+            return;
+        }
+        let ids = self.store.ids(Part::Meta);
+        let records: Vec<Record> = ids.into_iter().filter_map(|id| self.store.read(id)).collect();
+        for record in records.iter().filter(|record| record.ours) {
+            if expired(record, self.max_age, self.now) {
+                self.remove(record, &records, tell);
+            }
+        }
+        // a prompt without a record: its server ended in between
+        for id in self.store.ids(Part::Prompt) {
+            let path = self.store.path(id, Part::Prompt);
+            let alone = !self.store.path(id, Part::Meta).exists();
+            if alone && !changed_within(&path, self.max_age.max(INTERVAL)) {
+                self.remove_files(id, "was never started", tell);
+            }
+        }
+    }
+
+    /// Removes an expired task, as far as nothing is lost by it.
+    fn remove(&self, record: &Record, all: &[Record], tell: &mut dyn FnMut(String)) {
+        let id = record.id;
+        // a reply works in the worktree of the task that began the thread: that one has to care
+        let own = record.worktree.as_ref().filter(|w| worktree::is_ours(w, self.worktrees, id));
+        let Some(own) = own else {
+            return self.remove_files(id, "is old", tell);
+        };
+        let used = all.iter().find(|other| {
+            let same = other.worktree.as_ref().is_some_and(|w| w.path == own.path);
+            same && other.id != id && !expired(other, self.max_age, self.now)
+        });
+        if let Some(other) = used {
+            return tell(format!("task {id}: kept, task {} works in its worktree", other.id));
+        }
+        if self.dry {
+            return tell(format!(
+                "task {id}: is old; would commit what is left in {}, remove that, and {} if another ref \
+                 has all of it; what would be lost stays",
+                own.path, own.branch
+            ));
+        }
+        let mut own = own.clone();
+        match worktree::remove(&mut own, &message(self.store, record)) {
+            Outcome::Removed => self.remove_files(id, "is old, its worktree holds nothing", tell),
+            Outcome::Kept(why) => {
+                let path = if Path::new(&own.path).exists() { &own.path } else { "no directory" };
+                tell(format!("task {id}: is old; {why} (kept: {path}, branch {})", own.branch));
+                self.store.remove_all_but_record(id);
+                own.kept = Some(why);
+                let record = Record { worktree: Some(own), ..record.clone() };
+                if let Err(why) = self.store.write(&record) {
+                    tell(format!("task {id}: {why}"));
+                }
+            }
+        }
+    }
+
+    /// Removes the files of a task.
+    fn remove_files(&self, id: Id, why: &str, tell: &mut dyn FnMut(String)) {
+        if self.dry {
+            return tell(format!("task {id}: {why}; would remove its files"));
+        }
+        self.store.remove(id);
+        tell(format!("task {id}: {why}; its files are removed"));
     }
 }
 
-/// Whether a task's files may go. A worktree may hold work: its task stays.
+/// The message of the commit that holds what a task left: the first line of its prompt, and which
+/// task and thread it was.
+pub fn message(store: &Store, record: &Record) -> Vec<String> {
+    let mut begin = vec![0; 4096];
+    let read = sys::open_own(&store.path(record.id, Part::Prompt))
+        .and_then(|mut prompt| std::io::Read::read(&mut prompt, &mut begin));
+    begin.truncate(read.unwrap_or(0));
+    let prompt = String::from_utf8_lossy(&begin);
+    let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
+    let mut subject: String = first.unwrap_or("What a Codex task left").chars().take(72).collect();
+    subject.retain(|c| !c.is_control() && c != char::REPLACEMENT_CHARACTER);
+    if record.status == Status::Failed {
+        subject.push_str(" (failed)");
+    }
+    let mut trailers = format!("Codex-Task: {}", record.id);
+    if let Some(thread) = &record.thread {
+        trailers.push_str("\nCodex-Thread: ");
+        trailers.push_str(thread);
+    }
+    vec![subject, trailers]
+}
+
+/// Whether a task ended long enough ago.
 fn expired(record: &Record, max_age: Duration, now: u64) -> bool {
     let age = record.completed.map(|ended| Duration::from_millis(now.saturating_sub(ended)));
-    record.status.is_final() && !record.worktree && age.is_some_and(|age| age >= max_age)
+    record.status.is_final() && age.is_some_and(|age| age >= max_age)
 }
 
 /// Whether a file was changed less than `span` ago.
-fn changed_within(path: &std::path::Path, span: Duration) -> bool {
-    let changed = fs::symlink_metadata(path).and_then(|status| status.modified());
+fn changed_within(path: &Path, span: Duration) -> bool {
+    let changed = std::fs::symlink_metadata(path).and_then(|status| status.modified());
     let age = changed.map(|then| SystemTime::now().duration_since(then).unwrap_or_default());
     age.is_ok_and(|age| age < span)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Id;
     use super::*;
 
     #[test]
-    fn only_what_ended_long_ago_and_holds_no_work_expires() {
+    fn only_what_ended_long_ago_expires() {
         let id = Id::read("1a2b3c4d").expect("an id");
         let read = |more: &str| {
             let text = format!(r#"{{"task_id":"1a2b3c4d","started_at":1,{more}}}"#);
@@ -69,7 +164,5 @@ mod tests {
         assert!(!expired(&ended, hour, 0), "a clock that went back");
         let running = read(r#""status":"running""#);
         assert!(!expired(&running, hour, u64::MAX));
-        let worktree = read(r#""status":"failed","completed_at":100,"worktree_path":"/w""#);
-        assert!(!expired(&worktree, hour, u64::MAX));
     }
 }

@@ -44,9 +44,9 @@ impl Spool {
 
     /// As [`Spool::read`], and gives a last line that has no end: there will be no more.
     pub fn finish(&mut self, mut each: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
-        let result = self.read(&mut each);
+        self.read(&mut each)?;
         self.lines.finish(each);
-        result
+        Ok(())
     }
 
     /// The `length` bytes that stand at a place in the file.

@@ -30,6 +30,8 @@ pub enum Part {
     Schema,
     /// The answer, where it was too long to be given whole.
     Answer,
+    /// The difference that the branch of its worktree makes.
+    Diff,
 }
 
 impl Part {
@@ -43,6 +45,7 @@ impl Part {
             Part::Instructions => "instructions",
             Part::Schema => "schema.json",
             Part::Answer => "answer",
+            Part::Diff => "diff",
         }
     }
 }
@@ -59,12 +62,21 @@ impl Store {
 
     /// Makes the directory if it is not there, and refuses one that is not ours alone.
     pub fn open(&self) -> io::Result<()> {
-        sys::private_directory(&self.directory).map_err(|why| {
-            io::Error::new(
-                why.kind(),
-                format!("cannot use the task directory {}: {why}", self.directory.display()),
-            )
-        })
+        sys::private_directory(&self.directory).map_err(|why| self.unusable(&why))
+    }
+
+    /// Refuses a directory that is there and not ours alone: what is written in it would be believed.
+    pub fn check(&self) -> io::Result<()> {
+        match sys::check_private(&self.directory) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(self.unusable(&why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why the directory cannot be used.
+    fn unusable(&self, why: &io::Error) -> io::Error {
+        let directory = self.directory.display();
+        io::Error::new(why.kind(), format!("cannot use the task directory {directory}: {why}"))
     }
 
     /// The directory.
@@ -100,14 +112,17 @@ impl Store {
     /// Replaces a task's record as a whole: whoever reads it sees the old one or the new one. A
     /// final record is on the disk itself when this returns.
     pub fn write(&self, record: &Record) -> io::Result<()> {
-        let target = self.path(record.id, Part::Meta);
-        let interim = self.directory.join(format!(".{}.{}", record.id, std::process::id()));
-        let result = write_through(&interim, record)
+        let durable = record.status.is_final();
+        self.replace(record.id, Part::Meta, record.write().as_bytes(), durable)
+    }
+
+    /// Replaces a file of a task as a whole. `durable`: it is on the disk itself when this returns.
+    pub fn replace(&self, id: Id, part: Part, content: &[u8], durable: bool) -> io::Result<()> {
+        let target = self.path(id, part);
+        let interim = self.directory.join(format!(".{id}.{}", std::process::id()));
+        let result = write_through(&interim, content, durable)
             .and_then(|()| fs::rename(&interim, &target))
-            .and_then(|()| {
-                let durable = record.status.is_final();
-                if durable { File::open(&self.directory)?.sync_all() } else { Ok(()) }
-            });
+            .and_then(|()| if durable { File::open(&self.directory)?.sync_all() } else { Ok(()) });
         result.map_err(|why| {
             let _ = fs::remove_file(&interim);
             io::Error::new(why.kind(), format!("cannot write {}: {why}", target.display()))
@@ -138,23 +153,29 @@ impl Store {
 
     /// Removes every file of a task.
     pub fn remove(&self, id: Id) {
+        self.remove_all_but_record(id);
+        // the record last: a task that has one can be found and removed again
+        let _ = fs::remove_file(self.path(id, Part::Meta));
+    }
+
+    /// Removes every file of a task but its record.
+    pub fn remove_all_but_record(&self, id: Id) {
         for part in [
-            // the record last: a task that has one can be found and removed again
             Part::Prompt,
             Part::Stdout,
             Part::Stderr,
             Part::Instructions,
             Part::Schema,
             Part::Answer,
-            Part::Meta,
+            Part::Diff,
         ] {
             let _ = fs::remove_file(self.path(id, part));
         }
     }
 }
 
-/// Writes a record to a file of its own, to the disk itself if it is final.
-fn write_through(interim: &Path, record: &Record) -> io::Result<()> {
+/// Writes a file anew.
+fn write_through(interim: &Path, content: &[u8], durable: bool) -> io::Result<()> {
     let mut file = sys::create_own(interim).or_else(|e| {
         // left by a process of the same pid that was killed between two lines of ours
         if e.kind() == io::ErrorKind::AlreadyExists {
@@ -164,6 +185,6 @@ fn write_through(interim: &Path, record: &Record) -> io::Result<()> {
             Err(e)
         }
     })?;
-    file.write_all(record.write().as_bytes())?;
-    if record.status.is_final() { file.sync_data() } else { Ok(()) }
+    file.write_all(content)?;
+    if durable { file.sync_data() } else { Ok(()) }
 }

@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -103,6 +104,10 @@ async def lists_its_tools(bench: Bench) -> None:
         assert (tool.output_schema is not None) == bench.structured, tool.name
     for name in ("codex_status", "codex_wait"):
         assert tools[name].annotations.read_only_hint, name
+    for name in ("codex", "codex_async", "codex_reply"):
+        properties = tools[name].input_schema["properties"]
+        assert properties["worktree"]["type"] == "boolean", name
+        assert properties["worktree-base"]["type"] == "string", name
 
 
 async def lists_its_resources(bench: Bench) -> None:
@@ -126,6 +131,8 @@ async def every_tool_works(bench: Bench) -> None:
     task = await bench.launch("begin\nrun make\nmark running\nwait-for go\nsay three\ndone")
     await bench.marked("running")
     text, content = await bench.call("codex_status", {"task_ids": [task]})
+    while "Last tool: " not in text:  # it is on its way
+        text, content = await bench.call("codex_status", {"task_ids": [task]})
     assert f"=== Task {task} (" in text and field(text, "Last tool") == "exec_command(make)", text
     if content is not None:
         assert [(t["taskId"], t["status"]) for t in content["tasks"]] == [(task, "running")], content
@@ -149,8 +156,47 @@ async def every_tool_works(bench: Bench) -> None:
     assert task in text and "cancelled" in text, text
 
 
+def git(directory: Path, *words: str) -> str:
+    """Runs git as nobody in particular, and gives what it printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    command = ["git", "-c", "user.name=check", "-c", "user.email=check@localhost", *words]
+    return subprocess.run(command, cwd=directory, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+async def write_in_a_worktree(bench: Bench) -> tuple[str, Path]:
+    """Has a task leave a file in a worktree of its own, and gives its id and the repository."""
+    repository = bench.directory / "repository"
+    repository.mkdir()
+    git(repository, "init", "--quiet")
+    git(repository, "commit", "--quiet", "--allow-empty", "--message=first")
+    arguments = prompt("begin\nwait-for written\nsay answer\ndone") | {"cwd": str(repository), "worktree": True}
+    text, content = await bench.call("codex_async", arguments)
+    worktree = Path(field(text, "Worktree Path"))
+    if content is not None:
+        assert content["worktree"]["path"] == str(worktree), content
+    # the stand-in writes nothing: what is there when it ends is what it left
+    (worktree / "left.txt").write_text("what the task left\n")
+    bench.open("written")
+    return field(text, "Task ID"), repository
+
+
+async def a_worktree_brings_the_work_home(bench: Bench) -> None:
+    task, repository = await write_in_a_worktree(bench)
+    text, content = await bench.call("codex_wait", {"task_ids": [task]})
+    branch = field(text, "Branch")
+    assert field(text, "Changes") == f"1 file, +1 -0, 1 commit (git merge {branch})", text
+    if content is not None:
+        worktree = content["tasks"][0]["worktree"]
+        changes = {"commits": 1, "files": 1, "insertions": 1, "deletions": 0}
+        assert worktree["branch"] == branch and worktree["changes"] == changes, content
+    assert git(repository, "status", "--porcelain") == "" and not (repository / "left.txt").exists()
+    git(repository, "merge", "--quiet", branch)
+    assert (repository / "left.txt").read_text() == "what the task left\n"
+
+
 async def every_resource_can_be_read(bench: Bench) -> None:
-    task = await bench.launch("begin\nsay answer\ndone")
+    task, _ = await write_in_a_worktree(bench)
     await bench.call("codex_wait", {"task_ids": [task]})
     uris = [str(resource.uri) for resource in (await bench.client.list_resources()).resources]
     templates = (await bench.client.list_resource_templates()).resource_templates
@@ -162,6 +208,8 @@ async def every_resource_can_be_read(bench: Bench) -> None:
             json.loads(content.text)
         if uri.endswith("/result"):
             assert content.text == "answer", content
+        if uri.endswith("/diff"):
+            assert "\n+what the task left\n" in content.text, content
     try:
         await bench.client.read_resource("codex-swarm:///nothing")
     except MCPError as error:
@@ -216,6 +264,7 @@ CHECKS = [
     lists_its_tools,
     lists_its_resources,
     every_tool_works,
+    a_worktree_brings_the_work_home,
     every_resource_can_be_read,
     progress_is_told,
     a_call_can_be_cancelled,

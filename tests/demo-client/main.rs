@@ -1,5 +1,5 @@
-//! A small MCP client that has one server run three Codex tasks at once, and shows what happens.
-//! `tests/demo` builds what it needs and starts it:
+//! A small MCP client that has one server run three Codex tasks at once, and then two that write, and
+//! shows what happens. `tests/demo` builds what it needs and starts it:
 //!
 //!     demo SERVER CODEX [MODEL]
 //!
@@ -8,6 +8,7 @@
 #[path = "../../src/json/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the program's own JSON, of which this needs a part")]
 mod json;
+mod worktrees;
 
 use std::env;
 use std::error::Error;
@@ -69,10 +70,12 @@ fn show() -> Result<()> {
     ))?;
     let mut client = Client::start(command)?;
     let mut board = Board { started: Instant::now(), rows: Vec::new() };
-    let shown = run(&mut client, &mut board, model.is_some());
+    let scripted = model.is_some();
+    let shown = run(&mut client, &mut board, scripted)
+        .and_then(|()| worktrees::run(&mut client, &mut board, &scratch.0, scripted));
     if shown.is_err() {
         // a task outlives its server unless it is told not to
-        let ids: Vec<&str> = board.rows.iter().map(|row| row.id.as_str()).collect();
+        let ids: Vec<String> = board.rows.iter().map(|row| row.id.clone()).collect();
         let call = client.call("codex_cancel", |o| task_ids(o, &ids));
         let _ = call.and_then(|id| client.reply(id));
     }
@@ -97,31 +100,10 @@ fn run(client: &mut Client, board: &mut Board, scripted: bool) -> Result<()> {
         board.rows.push(Row { id: id.to_owned(), doing: String::new() });
     }
     let ids: Vec<String> = board.rows.iter().map(|row| row.id.clone()).collect();
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     board.tell("codex_wait   all of them, in one call\n")?;
-    let wait = client.call("codex_wait", |o| {
-        task_ids(o, &ids);
-        o.int("timeout", PATIENCE);
-    })?;
-
-    // each word of progress is a reason to look at all tasks: the server answers while it waits
-    let mut look = None;
-    let results = loop {
-        let line = client.next()?;
-        let message = read(&line)?;
-        let answers = message.get("id").and_then(Value::as_u64);
-        if answers == Some(wait) {
-            break line;
-        } else if answers.is_some() && answers == look {
-            board.show(&message)?;
-            look = None;
-        } else if look.is_none() {
-            look = Some(client.call("codex_status", |o| task_ids(o, &ids))?);
-        }
-    };
+    let results = board.wait(client, &ids, || Ok(()))?;
     let took = board.started.elapsed().as_secs_f64();
     let message = read(&results)?;
-    board.show(&message)?;
     say("")?;
     let mut sum = 0;
     for (task, (file, _)) in tasks(&message)?.iter().zip(TASKS) {
@@ -161,6 +143,37 @@ impl Board {
     /// Shows one line behind the time.
     fn tell(&self, line: &str) -> Result<()> {
         say(&format!("{:5.1} s  {line}", self.started.elapsed().as_secs_f64()))
+    }
+
+    /// Waits for tasks, shows meanwhile what they do, and gives the reply. `each` is done at each
+    /// word from the server.
+    fn wait(
+        &mut self,
+        client: &mut Client,
+        ids: &[String],
+        mut each: impl FnMut() -> Result<()>,
+    ) -> Result<String> {
+        let wait = client.call("codex_wait", |o| {
+            task_ids(o, ids);
+            o.int("timeout", PATIENCE);
+        })?;
+        // each word of progress is a reason to look at all tasks: the server answers while it waits
+        let mut look = None;
+        loop {
+            let line = client.next()?;
+            each()?;
+            let message = read(&line)?;
+            let answers = message.get("id").and_then(Value::as_u64);
+            if answers == Some(wait) {
+                self.show(&message)?;
+                return Ok(line);
+            } else if answers.is_some() && answers == look {
+                self.show(&message)?;
+                look = None;
+            } else if look.is_none() {
+                look = Some(client.call("codex_status", |o| task_ids(o, ids))?);
+            }
+        }
     }
 
     /// Shows what has changed with the tasks in a result.
@@ -335,7 +348,7 @@ fn read(line: &str) -> Result<Value<'_>> {
 }
 
 /// Writes the argument that names tasks.
-fn task_ids(o: &mut Object<'_>, ids: &[&str]) {
+fn task_ids(o: &mut Object<'_>, ids: &[String]) {
     o.array("task_ids", |a| {
         for id in ids {
             a.str(id);

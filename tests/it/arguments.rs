@@ -68,7 +68,6 @@ fn the_parameters_of_codex_are_checked_one_by_one() {
         ("codex", r#"{"prompt":"x","add-dirs":[{}]}"#, &["add-dirs", "string"]),
         ("codex", r#"{"prompt":"x","add-dirs":["/no/such"]}"#, &["add-dirs", "/no/such"]),
         // Not yet, and not silently.
-        ("codex", r#"{"prompt":"x","worktree":true}"#, &["worktree"]),
         ("codex", r#"{"prompt":"x","worktree":"false"}"#, &["worktree"]),
         ("codex", r#"{"prompt":"x","worktree-base":"main"}"#, &["worktree-base"]),
     ]);
@@ -81,7 +80,6 @@ fn the_other_tools_that_start_codex_check_the_same() {
         ("codex_async", r#"{"prompt":"x","sandbox":"full"}"#, &["sandbox", "workspace-write"]),
         ("codex_async", r#"{"prompt":"x","cwd":"/no/such"}"#, &["cwd", "/no/such"]),
         ("codex_async", r#"{"prompt":"x","nope":1}"#, &["nope"]),
-        ("codex_async", r#"{"prompt":"x","worktree":true}"#, &["worktree"]),
         ("codex_reply", r#"{"prompt":"x"}"#, &["threadId"]),
         (
             "codex_reply",

@@ -95,13 +95,18 @@ fn a_failed_or_cancelled_task_can_be_replied_to() {
 }
 
 #[test]
-fn a_thread_that_is_not_known_here_is_resumed_all_the_same() {
+fn a_thread_that_is_not_known_here_is_resumed_read_only_and_that_is_told() {
     let dir = Dir::new();
     let mut server = dir.server();
     let thread = thread_of("ffffffff");
     let received = replied(&mut server, &thread, "");
     assert!(received.argv.ends_with(&["resume".into(), thread, "-".into()]));
-    assert!(received.options("sandbox").is_empty());
+    assert_eq!(received.options("sandbox"), ["read-only"]);
+    let other = thread_of("fffffffe");
+    let args = prompt_and("go on", &format!(r#""threadId":"{other}","sandbox":"workspace-write""#));
+    let text = server.ok("codex_reply", &args);
+    assert!(text.contains("Note: no task here has run on this thread"), "{text}");
+    assert_eq!(dir.received(&task_id(&text)).options("sandbox"), ["workspace-write"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ const RANKS: [&[&str]; 11] = [
     &["json", "sys", "clock", "lines", "cli"],
     &["log", "rpc", "mcp", "task"],
     &["settings"],
-    &["codex"],
+    &["codex", "console"],
     &["supervisor", "server::watched"],
     &["server::report"],
     &["server::core"],
@@ -22,6 +22,27 @@ const RANKS: [&[&str]; 11] = [
     &["server::run"],
     &["server", "main"],
 ];
+
+/// The same inside of a module: its files and directories from low to high. What stands in its `mod.rs`
+/// is `mod`, and above all of them where that is not in the table.
+const INSIDE: [(&str, &[&[&str]]); 4] = [
+    ("mcp", &[&["revision", "tool"], &["schema"]]),
+    (
+        "task",
+        &[
+            &["id", "git", "identity", "spool"],
+            &["worktree"],
+            &["record"],
+            &["store"],
+            &["retention"],
+        ],
+    ),
+    ("task/worktree", &[&["mod"], &["make", "commit"], &["remove"]]),
+    ("codex", &[&["toml", "failure", "transcript"], &["command"]]),
+];
+
+/// What one module may know and nobody else.
+const RESERVED: [(&str, &str); 2] = [("console", "main"), ("task::git", "task::worktree")];
 
 /// A file of the repository.
 fn root(name: &str) -> PathBuf {
@@ -187,6 +208,73 @@ fn lower_knows_nothing_of_higher() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What the `mod.rs` of a module gives on: each name, and the file that it comes from.
+fn given_on(room: &str) -> BTreeMap<String, String> {
+    let text = code(&read(&format!("src/{room}/mod.rs")));
+    let mut out = Vec::new();
+    for (at, start) in text.match_indices("pub use ") {
+        leaves(&text[at + start.len()..], &[], &mut out);
+    }
+    out.into_iter().map(|path| (path.last().unwrap().clone(), path[0].clone())).collect()
+}
+
+/// What of a path lies below `room`; `None` if it leads elsewhere.
+fn below<'a>(path: &'a [String], room: &str, between: &str) -> Option<&'a [String]> {
+    let room: Vec<&str> = room.split(between).collect();
+    let (head, tail) = path.split_at_checked(room.len())?;
+    (head == room).then_some(tail)
+}
+
+#[test]
+fn lower_knows_nothing_of_higher_inside_of_a_module_either() {
+    let mut wrong = Vec::new();
+    for (room, rows) in INSIDE {
+        let given = given_on(room);
+        let rank = |part: &str| rows.iter().position(|row| row.contains(&part));
+        let mut seen = 0;
+        for (name, text) in sources() {
+            let path = module_of(&name);
+            let Some([own, ..]) = below(&path, room, "/") else { continue };
+            let own_rank = rank(own).unwrap_or_else(|| panic!("{name} is not in the table INSIDE"));
+            for path in paths(&name, &text) {
+                let Some(tail) = below(&path, room, "/") else { continue };
+                let Some(first) = tail.first() else {
+                    wrong.push(format!("{name} knows all of {room}"));
+                    continue;
+                };
+                seen += 1;
+                let part = given.get(first).unwrap_or(first);
+                let part = rank(part).map_or("mod", |_| part);
+                if part != own && rank(part).is_none_or(|rank| rank >= own_rank) {
+                    wrong.push(format!("{name} knows {}", path.join("::")));
+                }
+            }
+        }
+        assert!(seen > 1, "only {seen} paths were found in {room}: the search is broken");
+        for part in rows.iter().flat_map(|row| row.iter()) {
+            let there = |end: &str| root(&format!("src/{room}/{part}{end}")).exists();
+            assert!(there(".rs") || there("/mod.rs"), "there is no {room}/{part} any more");
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_reserved_is_known_to_one() {
+    for (what, one) in RESERVED {
+        for (name, text) in sources() {
+            let own = module_of(&name);
+            let is_main = own.is_empty() && one == "main";
+            if is_main || [what, one].iter().any(|room| below(&own, room, "::").is_some()) {
+                continue;
+            }
+            for path in paths(&name, &text) {
+                assert!(below(&path, what, "::").is_none(), "{name} knows {what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn paths_are_found_however_they_are_written() {
     let text = "use crate::{clock, log};\nuse crate::json::{self, Object as O, Value};\n\
@@ -289,26 +377,33 @@ fn options(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lines of `--help` that explain options: the names, and the words about them.
+/// The lines of `--help` that explain options and commands: the names, and the words about them.
 fn explained(help: &str) -> Vec<(&str, &str)> {
-    let lines = help.lines().filter_map(|line| line.strip_prefix("  -"));
+    let lines = help.split("\n\n").nth(2).expect("a third paragraph").lines();
+    let lines = lines.map(|line| line.strip_prefix("  ").expect("two blanks"));
     lines.map(|line| line.split_once("  ").expect("an option and its words")).collect()
+}
+
+/// What such a line is about: the command, if it is one, and the options.
+fn terms(names: &str) -> Vec<String> {
+    let command = names.split_whitespace().next().filter(|word| !word.starts_with('-'));
+    command.map(str::to_owned).into_iter().chain(options(names)).collect()
 }
 
 #[test]
 fn readme_help_and_manual_have_the_same_options_in_the_same_order() {
     let (help, readme, manual) = (help(), read("README.md"), manual());
-    let told: Vec<String> =
-        explained(&help).iter().flat_map(|(names, _)| options(&format!("-{names}"))).collect();
-    assert!(told.len() > 8, "{told:?}");
+    let told: Vec<String> = explained(&help).iter().flat_map(|(names, _)| terms(names)).collect();
+    assert!(told.len() > 10 && told.contains(&"gc".to_owned()), "{told:?}");
     let flags = chapter(&readme, "## Flags", "## ");
-    let names: String =
-        rows(&flags).iter().map(|row| row[0]).filter(|c| c.starts_with("`-")).collect();
-    assert_eq!(options(&names), told, "README");
-    let items = |line: &&str| line.starts_with(".It Fl");
+    let rows = rows(&flags);
+    let names = rows.iter().map(|row| row[0].replace('`', ""));
+    let names = names.filter(|name| !name.starts_with("CODEX_"));
+    assert_eq!(names.flat_map(|name| terms(&name)).collect::<Vec<_>>(), told, "README");
+    let items = |line: &&str| line.starts_with(".It ");
     let described = chapter(&manual, ".Sh DESCRIPTION", ".Sh ");
-    let described = described.lines().filter(items).map(plain).collect::<String>();
-    assert_eq!(options(&described), told, "manual");
+    let described = described.lines().filter(items).map(plain);
+    assert_eq!(described.flat_map(|item| terms(&item)).collect::<Vec<_>>(), told, "manual");
     let synopsis = chapter(&manual, ".Sh SYNOPSIS", ".Sh ");
     let usage = help.split("\n\n").next().unwrap();
     assert_eq!(options(&plain(&synopsis)), options(usage), "synopsis");
@@ -319,7 +414,7 @@ fn the_manual_has_the_words_of_help() {
     let (help, manual) = (help(), plain(&manual()).to_lowercase());
     for (names, words) in explained(&help) {
         let words = words.trim().to_lowercase();
-        assert!(manual.contains(&words), "-{names}: {words}");
+        assert!(manual.contains(&words), "{names}: {words}");
     }
 }
 
@@ -503,16 +598,20 @@ fn fixed(format: &str) -> Vec<&str> {
 #[test]
 fn the_manual_explains_every_message_on_stderr() {
     let mut messages = Vec::new();
+    let mut found = BTreeSet::new();
     for (name, text) in sources() {
         let code = code(&text);
         assert_eq!(code.contains("stderr()"), name == "log.rs", "{name} writes to stderr");
         for (start, values) in [
-            // what these two hold is made by the two that follow
-            ("log::say(", &["&usage.to_string()", "&text"][..]),
+            // what these three hold is made by the three that follow
+            ("log::say(", &["&usage.to_string()", "&text", "&why.to_string()"][..]),
             ("Usage(format!(", &[]),
             ("wrong.push(format!(", &[]),
+            // why a store cannot be used
+            ("io::Error::new(why.kind(), format!(", &[]),
         ] {
             for (at, _) in code.match_indices(start) {
+                found.insert(start);
                 let argument = argument(&code[at + start.len() - 1..]);
                 match literal(argument) {
                     Some(message) => messages.push(message),
@@ -521,6 +620,7 @@ fn the_manual_explains_every_message_on_stderr() {
             }
         }
     }
+    assert_eq!(found.len(), 4, "only {found:?} are left");
     assert!(messages.len() > 8, "{messages:?}");
     let manual = manual();
     let diagnostics = chapter(&manual, ".Sh DIAGNOSTICS", ".Sh ");
@@ -539,6 +639,24 @@ fn the_manual_explains_every_message_on_stderr() {
             rest.is_some()
         };
         assert!(entries.iter().any(explains), "DIAGNOSTICS has no entry for: {message}");
+    }
+}
+
+#[test]
+fn readme_and_manual_name_the_oldest_git_and_the_filters() {
+    let code = code(&read("src/task/git.rs"));
+    let constant = |name: &str| {
+        let (_, behind) = code.split_once(&format!("const {name}: ")).expect("a constant");
+        behind.split_once(" = ").and_then(|(_, value)| value.split_once(';')).unwrap().0
+    };
+    let oldest = constant("OLDEST").trim_matches(['(', ')']).replace(", ", ".");
+    let filters = constant("FILTERS").split('"').skip(1).step_by(2);
+    let filters: Vec<&str> = filters.collect();
+    assert_eq!(filters.len(), 2, "{filters:?}");
+    for (name, text) in [("README", read("README.md")), ("manual", manual())] {
+        for words in [&format!("git {oldest} or newer"), &filters.join(" and ")] {
+            assert!(text.contains(words), "{name}: {words}");
+        }
     }
 }
 

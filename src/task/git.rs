@@ -1,0 +1,274 @@
+//! git, started directly and told everything outright, so that nothing a task wrote is run by it.
+//!
+//! A repository's own configuration and the user's are obeyed; a task cannot write them. What git
+//! would otherwise take from places that a task can write (hooks, a file system monitor, the
+//! `.git` of a directory it is asked about) or from the environment is switched off here.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::rc::Rc;
+
+/// The oldest git that understands all that is asked of it here (`add --sparse`).
+const OLDEST: (u32, u32) = (2, 34);
+
+/// What holds for every call.
+const CONFIG: [&str; 9] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "commit.gpgSign=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "diff.ignoreSubmodules=all",
+    "submodule.recurse=false",
+    "core.quotePath=false",
+    "advice.detachedHead=false",
+];
+
+/// The filter drivers that may run: programs of their own that take nothing from the directory they
+/// run in. Any other may be a script there (`./clean.sh`), or load one (`python3 -m tool`).
+const FILTERS: [&str; 2] = ["git-lfs", "git-crypt"];
+
+/// One way to call git.
+#[derive(Clone, Debug)]
+pub struct Git {
+    /// The directory git is started in.
+    here: PathBuf,
+    /// Options before the command's name.
+    options: Vec<OsString>,
+    /// The index to use in place of the worktree's own.
+    index: Option<PathBuf>,
+    /// Nothing is fetched that a partial clone has not got.
+    offline: bool,
+    /// A lock that git keeps for as long as it runs, whatever becomes of us.
+    lock: Option<Rc<File>>,
+}
+
+impl Git {
+    /// git in a directory, where it finds the repository by itself.
+    pub fn discovering(here: &Path) -> Git {
+        let config = CONFIG.iter().flat_map(|word| ["-c", word]).map(OsString::from);
+        Git {
+            here: here.to_owned(),
+            options: config.collect(),
+            index: None,
+            offline: false,
+            lock: None,
+        }
+    }
+
+    /// git on the repository, or the linked worktree, whose data lie in `directory`.
+    pub fn of(directory: &Path) -> Git {
+        let mut git = Git::discovering(Path::new("/"));
+        git.options.push(joined("--git-dir=", directory.as_os_str()));
+        git
+    }
+
+    /// The same, for the files below `tree`.
+    pub fn with_tree(mut self, tree: &Path) -> Git {
+        self.options.push(joined("--work-tree=", tree.as_os_str()));
+        self.here = tree.into();
+        self
+    }
+
+    /// The same, with an index of its own.
+    pub fn with_index(mut self, index: &Path) -> Git {
+        self.index = Some(index.into());
+        self
+    }
+
+    /// The same, with a configuration value more.
+    pub fn with_config(mut self, word: &str) -> Git {
+        self.options.extend(["-c".into(), word.into()]);
+        self
+    }
+
+    /// The same, never fetching what a partial clone has not got.
+    pub fn offline(mut self) -> Git {
+        self.offline = true;
+        self
+    }
+
+    /// The same, keeping a lock.
+    pub fn holding(mut self, lock: &Rc<File>) -> Git {
+        self.lock = Some(Rc::clone(lock));
+        self
+    }
+
+    /// The same, with every filter driver off that is not known to be harmless. `required`: a file
+    /// that would need one is refused then, else it is taken as it is.
+    pub fn without_filters(self, required: bool) -> Result<Git, String> {
+        let pattern = r"^filter\..*\.(clean|smudge|process)$";
+        let listed = self.run(["config", "--null", "--get-regexp", pattern]).unwrap_or_default();
+        let mut git = self;
+        for entry in listed.split(|b| *b == 0) {
+            let entry = String::from_utf8_lossy(entry);
+            let Some((key, command)) = entry.split_once('\n') else { continue };
+            let Some((driver, _)) = key.rsplit_once('.') else { continue };
+            if is_harmless(command) {
+                continue;
+            }
+            if driver.contains('=') {
+                return Err(format!(
+                    "the filter {driver:?} has a name that cannot be switched off"
+                ));
+            }
+            for off in ["clean=", "smudge=", "process="] {
+                git = git.with_config(&format!("{driver}.{off}"));
+            }
+            git = git.with_config(&format!("{driver}.required={required}"));
+        }
+        Ok(git)
+    }
+
+    /// Runs a command of git and gives what it printed, or git's own words on why it failed.
+    pub fn run<W: AsRef<OsStr>>(
+        &self,
+        words: impl IntoIterator<Item = W>,
+    ) -> Result<Vec<u8>, String> {
+        let mut command = self.command(words);
+        // a lock lives as long as any descriptor of it: git has it as its stdin
+        let lock = self.lock.as_ref().map(|lock| lock.try_clone()).transpose();
+        let lock = lock.map_err(|why| cannot_run(&why))?;
+        command.stdin(lock.map_or_else(Stdio::null, Stdio::from));
+        let output = command.output().map_err(|why| cannot_run(&why))?;
+        Git::judge(output)
+    }
+
+    /// As [`Git::run`], with what it prints going into a file.
+    pub fn run_into<W: AsRef<OsStr>>(
+        &self,
+        file: File,
+        words: impl IntoIterator<Item = W>,
+    ) -> Result<(), String> {
+        let mut command = self.command(words);
+        let output = command.stdin(Stdio::null()).stdout(file).stderr(Stdio::piped()).output();
+        Git::judge(output.map_err(|why| cannot_run(&why))?).map(drop)
+    }
+
+    /// Runs a command that prints one line, and gives that without its end.
+    pub fn line<W: AsRef<OsStr>>(
+        &self,
+        words: impl IntoIterator<Item = W>,
+    ) -> Result<OsString, String> {
+        let mut line = self.run(words)?;
+        // exactly one line end: a path may itself end with one
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        Ok(OsString::from_vec(line))
+    }
+
+    /// As [`Git::line`], for what is ASCII: ids, counts.
+    pub fn word<W: AsRef<OsStr>>(
+        &self,
+        words: impl IntoIterator<Item = W>,
+    ) -> Result<String, String> {
+        self.line(words).map(|line| line.to_string_lossy().into_owned())
+    }
+
+    /// The command line, and the environment it runs in.
+    fn command<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
+        let mut command = Command::new("git");
+        command.args(&self.options).args(words).current_dir(&self.here);
+        for (name, _) in std::env::vars_os() {
+            if name.as_bytes().starts_with(b"GIT_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+        if self.offline {
+            command.env("GIT_NO_LAZY_FETCH", "1");
+        }
+        if let Some(index) = &self.index {
+            command.env("GIT_INDEX_FILE", index);
+        }
+        command
+    }
+
+    /// What a run came to.
+    fn judge(output: Output) -> Result<Vec<u8>, String> {
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said
+            .lines()
+            .map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ").trim())
+            .filter(|line| !line.is_empty() && !line.starts_with("hint:"))
+            .collect();
+        Err(if said.is_empty() {
+            format!("git ended with {}", output.status)
+        } else {
+            said.join("; ")
+        })
+    }
+}
+
+/// Whether this machine's git can do all that is asked of it here.
+pub fn check_version() -> Result<(), String> {
+    let said = Git::discovering(Path::new("/")).word(["version"])?;
+    match version(&said) {
+        Some(version) if version >= OLDEST => Ok(()),
+        _ => Err(format!("{said:?} is too old; git {}.{} or newer is needed", OLDEST.0, OLDEST.1)),
+    }
+}
+
+/// The first two numbers of what `git version` prints.
+fn version(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.split_ascii_whitespace().nth(2)?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Whether the command of a filter driver is one of those that may run.
+fn is_harmless(command: &str) -> bool {
+    let word = command.split_ascii_whitespace().next().unwrap_or_default();
+    FILTERS.contains(&word.trim_matches(['"', '\'']))
+        && !command.contains([';', '&', '|', '`', '$', '<', '>', '\n'])
+}
+
+/// An option and its value in one word.
+fn joined(option: &str, value: &OsStr) -> OsString {
+    let mut word = OsString::from(option);
+    word.push(value);
+    word
+}
+
+/// git itself could not be started.
+fn cannot_run(why: &io::Error) -> String {
+    format!("cannot run git: {why}; install git, or do without worktree")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_filters_are_harmless() {
+        assert!(is_harmless("git-lfs clean -- %f"));
+        assert!(is_harmless("git-lfs filter-process"));
+        assert!(is_harmless("\"git-crypt\" clean"));
+        for command in [
+            "./clean.sh",
+            "sh clean.sh",
+            "python3 -m nbstripout",
+            "git-lfs clean; ./x",
+            "git-lfs $(./x)",
+            "./git-lfs clean",
+            "",
+        ] {
+            assert!(!is_harmless(command), "{command}");
+        }
+    }
+
+    #[test]
+    fn versions_of_all_kinds_are_read() {
+        assert_eq!(version("git version 2.47.3"), Some((2, 47)));
+        assert_eq!(version("git version 2.39.5 (Apple Git-154)"), Some((2, 39)));
+        assert_eq!(version("git version 2.34.GIT"), Some((2, 34)));
+        assert_eq!(version("git"), None);
+    }
+}

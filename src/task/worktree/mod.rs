@@ -1,0 +1,159 @@
+//! A task's worktree: made before codex starts, committed when it has ended, removed when it is old.
+//! All of it is done by git, and by nobody but a supervisor or `gc`. What is here is only what a
+//! record says of it.
+
+mod commit;
+mod make;
+mod remove;
+
+use super::Id;
+use crate::json::{Object, Value};
+use crate::sys;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+pub use commit::{commit, write_diff};
+pub use make::Repository;
+pub use remove::{Outcome, remove};
+
+/// The file in a directory of git's that is locked while worktrees of a repository are made or
+/// removed, or one worktree is committed.
+const LOCK: &str = "codex-swarm.lock";
+
+/// The empty directories that Codex leaves behind where a sandboxed command was ended (0.169).
+const RESIDUE: [&str; 3] = [".agents", ".aws", ".codex"];
+
+/// What a record says of a task's worktree. Paths are UTF-8: they have to go into JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Worktree {
+    /// The main checkout's top directory.
+    pub root: String,
+    /// The worktree's top directory.
+    pub path: String,
+    /// The branch.
+    pub branch: String,
+    /// Before it is made: what was asked for. Then the commit it began with.
+    pub base: String,
+    /// Where git keeps the worktree's data; empty until it is made.
+    pub git_dir: String,
+    /// The branch's last commit, when the task had ended.
+    pub head: String,
+    /// What the branch has that its base has not.
+    pub changes: Option<Changes>,
+    /// Why what the task left is not committed, or not all of it.
+    pub trouble: Option<String>,
+    /// Why something of it is still there, though all else of the task was cleaned up.
+    pub kept: Option<String>,
+}
+
+/// How much a branch differs from its base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Commits.
+    pub commits: u64,
+    /// Files changed.
+    pub files: u64,
+    /// Lines added.
+    pub insertions: u64,
+    /// Lines removed.
+    pub deletions: u64,
+}
+
+/// The name of a task's branch.
+pub fn branch_of(id: Id) -> String {
+    format!("codex-swarm/{id}")
+}
+
+impl Worktree {
+    /// The worktree that a task is to have, below `directory`.
+    pub fn planned(directory: &Path, id: Id, base: &str) -> Worktree {
+        Worktree {
+            path: directory.join(id.to_string()).display().to_string(),
+            branch: branch_of(id),
+            base: base.to_owned(),
+            ..Worktree::default()
+        }
+    }
+
+    /// Whether it was made.
+    pub fn is_made(&self) -> bool {
+        !self.git_dir.is_empty()
+    }
+
+    /// Writes it into a record.
+    pub fn write(&self, o: &mut Object<'_>) {
+        o.str("worktree_root", &self.root).str("worktree_path", &self.path);
+        o.str("worktree_branch", &self.branch).str("worktree_base", &self.base);
+        o.str("worktree_git_dir", &self.git_dir).str("worktree_head", &self.head);
+        if let Some(changes) = self.changes {
+            o.object("changes", |o| changes.write(o));
+        }
+        o.maybe_str("worktree_trouble", self.trouble.as_deref());
+        o.maybe_str("worktree_kept", self.kept.as_deref());
+    }
+
+    /// Reads it from a record.
+    pub fn read(record: &Value<'_>) -> Option<Worktree> {
+        let text = |key| record.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let maybe = |key| record.get(key).and_then(Value::as_str).map(str::to_owned);
+        record.get("worktree_path").and_then(Value::as_str)?;
+        Some(Worktree {
+            root: text("worktree_root"),
+            path: text("worktree_path"),
+            branch: text("worktree_branch"),
+            base: text("worktree_base"),
+            git_dir: text("worktree_git_dir"),
+            head: text("worktree_head"),
+            changes: record.get("changes").map(Changes::read),
+            trouble: maybe("worktree_trouble"),
+            kept: maybe("worktree_kept"),
+        })
+    }
+}
+
+impl Changes {
+    /// Writes the counts.
+    pub fn write(self, o: &mut Object<'_>) {
+        o.int("commits", self.commits).int("files", self.files);
+        o.int("insertions", self.insertions).int("deletions", self.deletions);
+    }
+
+    /// Reads the counts.
+    fn read(value: &Value<'_>) -> Changes {
+        let count = |key| value.get(key).and_then(Value::as_u64).unwrap_or(0);
+        Changes {
+            commits: count("commits"),
+            files: count("files"),
+            insertions: count("insertions"),
+            deletions: count("deletions"),
+        }
+    }
+}
+
+/// Whether a record's worktree is one that we made for the task `id`, below `directory`. Nothing
+/// else is ever removed, whatever a record says.
+pub fn is_ours(worktree: &Worktree, directory: &Path, id: Id) -> bool {
+    Path::new(&worktree.path) == directory.join(id.to_string()) && worktree.branch == branch_of(id)
+}
+
+/// Waits for the lock in a directory of git's: on a repository's worktrees, or on one worktree.
+fn lock(git_dir: &Path) -> Result<Rc<File>, String> {
+    let path = git_dir.join(LOCK);
+    let locked = sys::append_own(&path).and_then(|file| sys::lock(&file).map(|()| Rc::new(file)));
+    locked.map_err(|why| format!("cannot lock {}: {why}", path.display()))
+}
+
+/// The directories of [`RESIDUE`] that are in a directory.
+pub fn residue(directory: &Path) -> Vec<PathBuf> {
+    let all = RESIDUE.iter().map(|name| directory.join(name));
+    all.filter(|path| fs::symlink_metadata(path).is_ok()).collect()
+}
+
+/// Removes those of [`RESIDUE`] that were not there before and are empty.
+pub fn remove_residue(directory: &Path, before: &[PathBuf]) {
+    for path in residue(directory).iter().filter(|path| !before.contains(path)) {
+        // refuses a directory that has anything in it
+        let _ = fs::remove_dir(path);
+    }
+}
