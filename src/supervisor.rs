@@ -54,8 +54,9 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
     let Some(mut record) = store.read(id) else {
         return log::warning(&format!("task {id}: its record cannot be read"));
     };
-    if record.status.is_final() {
-        // the supervisor it had is gone; what it had started must not go on without one
+    if record.status != Status::Queued || record.supervisor.is_some() {
+        // the supervisor it had is gone; what that had started must not go on without one, and
+        // nothing is done a second time
         return end_leftovers(&record);
     }
     record.supervisor = Some(Process::of(std::process::id()));
@@ -64,12 +65,12 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
     keep(store, &record, &mut server);
 
     let prepared = prepare(settings, store, &mut record, &mut server);
-    match prepared.and_then(|()| start(store, &record)) {
+    match prepared.and_then(|in_use| Ok((start(store, &record)?, in_use))) {
         Err(why) => {
             record.status = Status::Failed;
             record.failure = Some(why);
         }
-        Ok(child) => {
+        Ok((child, _in_use)) => {
             let residue = worktree::residue(Path::new(&record.cwd));
             supervise(store, &mut record, child, signals, &mut server);
             finish_worktree(store, &mut record, &residue);
@@ -81,7 +82,7 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
         // the answer has to be fetched first, whatever the age is set to
         let max_age = max_age.max(Duration::from_secs(10));
         let (worktrees, now) = (settings.worktree_dir.as_path(), clock::wall());
-        let sweep = Sweep { store, worktrees, max_age, now, dry: false };
+        let sweep = Sweep { store, worktrees, max_age, now, dry: false, brief: true };
         sweep.now_and_then(&mut |what| log::warning(&what));
     }
 }
@@ -101,35 +102,51 @@ fn end_leftovers(record: &Record) {
     }
 }
 
-/// Makes the worktree, if the task is to have one that is not there yet.
+/// Makes the worktree, if the task is to have one that is not there yet. Gives what says that the
+/// worktree is in use, for as long as it is kept.
 fn prepare(
     settings: &Settings,
     store: &Store,
     record: &mut Record,
     server: &mut Server,
-) -> Result<(), String> {
-    let Some(worktree) = record.worktree.as_mut().filter(|worktree| !worktree.is_made()) else {
-        return Ok(());
-    };
-    let planned = Repository::find(Path::new(&record.cwd), &settings.worktree_dir)
+) -> Result<Option<File>, String> {
+    let cwd = PathBuf::from(&record.cwd);
+    let Some(worktree) = &mut record.worktree else { return Ok(None) };
+    if worktree.is_made() {
+        let in_use = worktree.occupy()?;
+        // it may have been cleaned up while we waited for it
+        let there = worktree.holds(&cwd);
+        return there.then_some(Some(in_use)).ok_or_else(|| format!("{} is gone", cwd.display()));
+    }
+    let planned = Repository::find(&cwd, &settings.worktree_dir)
         .and_then(|repository| repository.plan(worktree).map(|()| repository));
     // written before anything is made, so that whoever comes after a kill finds what to take back
     keep(store, record, server);
-    let made = planned.and_then(|repository| {
-        let worktree = record.worktree.as_mut().ok_or("it has no worktree")?;
-        repository.make(worktree)
-    });
-    let directory = made.inspect_err(|_| record.worktree = None)?;
-    let directory = directory.to_str().ok_or("the worktree's path is not UTF-8")?;
-    record.enter(directory);
-    Ok(())
+    let made = planned.and_then(|repository| make(&repository, store, record));
+    made.map(Some).inspect_err(|_| record.worktree = None)
+}
+
+/// Makes the worktree, and sees to it that the record says so before anything can be done in there.
+fn make(repository: &Repository, store: &Store, record: &mut Record) -> Result<File, String> {
+    let worktree = record.worktree.as_mut().ok_or("it has no worktree")?;
+    let directory = repository.make(worktree)?;
+    let in_use = worktree.occupy();
+    let directory = directory.to_str().ok_or("the worktree's path is not UTF-8".to_owned());
+    let entered = directory.map(|directory| record.enter(directory));
+    let written = entered.and_then(|()| store.write(record).map_err(|why| why.to_string()));
+    if let (Err(_), Some(worktree)) = (&written, &record.worktree) {
+        repository.unmake(worktree);
+    }
+    written.and(in_use)
 }
 
 /// Commits what the task left in its worktree. A cancelled task's stays as it lies.
 fn finish_worktree(store: &Store, record: &mut Record, residue: &[PathBuf]) {
     let message = retention::message(store, record);
     let Some(worktree) = &mut record.worktree else { return };
-    worktree::remove_residue(Path::new(&record.cwd), residue);
+    if worktree.holds(Path::new(&record.cwd)) {
+        worktree::remove_residue(Path::new(&record.cwd), residue);
+    }
     worktree.trouble = if record.status == Status::Cancelled {
         Some("the task was cancelled".into())
     } else {

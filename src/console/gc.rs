@@ -23,7 +23,7 @@ pub fn run(settings: &Settings, dry: bool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let (worktrees, now) = (settings.worktree_dir.as_path(), clock::wall());
-    let sweep = Sweep { store: &store, worktrees, max_age, now, dry };
+    let sweep = Sweep { store: &store, worktrees, max_age, now, dry, brief: false };
     let mut said = 0;
     sweep.sweep(&mut |what| {
         said += 1;

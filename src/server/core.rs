@@ -428,7 +428,7 @@ impl Server {
     fn conclude(&mut self, id: Id, why: Option<String>) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.conclude(&self.store, self.now.wall, why);
-        if task.record.ours && task.record.codex.is_some() {
+        if task.record.ours && task.record.supervisor.is_some() {
             self.act(Action::EndLeftovers(id));
         }
     }

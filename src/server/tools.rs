@@ -159,9 +159,9 @@ impl Server {
             request.worktree = Some(worktree.branch);
         }
         if let Some(worktree) = &worktree {
-            if !Path::new(&record.cwd).is_dir() {
+            if !worktree.holds(Path::new(&record.cwd)) {
                 return Err(format!(
-                    "threadId: the worktree of task {id} was removed; give worktree: true with \
+                    "threadId: the worktree of task {id} was removed or replaced; give worktree: true with \
                      worktree-base: {:?} to go on with its branch in a new one, or cwd",
                     worktree.branch
                 ));

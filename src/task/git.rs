@@ -4,19 +4,26 @@
 //! would otherwise take from places that a task can write (hooks, a file system monitor, the
 //! `.git` of a directory it is asked about) or from the environment is switched off here.
 
+use crate::sys::{self, PollFd, Signal};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// The oldest git that understands all that is asked of it here (`add --sparse`).
 const OLDEST: (u32, u32) = (2, 34);
 
+/// How long git may take for one thing. A large repository takes minutes to check out.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// What holds for every call.
-const CONFIG: [&str; 9] = [
+const CONFIG: [&str; 12] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "commit.gpgSign=false",
@@ -26,6 +33,10 @@ const CONFIG: [&str; 9] = [
     "submodule.recurse=false",
     "core.quotePath=false",
     "advice.detachedHead=false",
+    // a partial clone would fetch what it has not got, by the commands of its configuration
+    "protocol.allow=never",
+    "core.sshCommand=false",
+    "core.gitProxy=",
 ];
 
 /// The filter drivers that may run: programs of their own that take nothing from the directory they
@@ -41,8 +52,6 @@ pub struct Git {
     options: Vec<OsString>,
     /// The index to use in place of the worktree's own.
     index: Option<PathBuf>,
-    /// Nothing is fetched that a partial clone has not got.
-    offline: bool,
     /// A lock that git keeps for as long as it runs, whatever becomes of us.
     lock: Option<Rc<File>>,
 }
@@ -51,13 +60,7 @@ impl Git {
     /// git in a directory, where it finds the repository by itself.
     pub fn discovering(here: &Path) -> Git {
         let config = CONFIG.iter().flat_map(|word| ["-c", word]).map(OsString::from);
-        Git {
-            here: here.to_owned(),
-            options: config.collect(),
-            index: None,
-            offline: false,
-            lock: None,
-        }
+        Git { here: here.to_owned(), options: config.collect(), index: None, lock: None }
     }
 
     /// git on the repository, or the linked worktree, whose data lie in `directory`.
@@ -83,12 +86,6 @@ impl Git {
     /// The same, with a configuration value more.
     pub fn with_config(mut self, word: &str) -> Git {
         self.options.extend(["-c".into(), word.into()]);
-        self
-    }
-
-    /// The same, never fetching what a partial clone has not got.
-    pub fn offline(mut self) -> Git {
-        self.offline = true;
         self
     }
 
@@ -134,8 +131,7 @@ impl Git {
         let lock = self.lock.as_ref().map(|lock| lock.try_clone()).transpose();
         let lock = lock.map_err(|why| cannot_run(&why))?;
         command.stdin(lock.map_or_else(Stdio::null, Stdio::from));
-        let output = command.output().map_err(|why| cannot_run(&why))?;
-        Git::judge(output)
+        finish(command.stdout(Stdio::piped()))
     }
 
     /// As [`Git::run`], with what it prints going into a file.
@@ -144,9 +140,7 @@ impl Git {
         file: File,
         words: impl IntoIterator<Item = W>,
     ) -> Result<(), String> {
-        let mut command = self.command(words);
-        let output = command.stdin(Stdio::null()).stdout(file).stderr(Stdio::piped()).output();
-        Git::judge(output.map_err(|why| cannot_run(&why))?).map(drop)
+        finish(self.command(words).stdin(Stdio::null()).stdout(file)).map(drop)
     }
 
     /// Runs a command that prints one line, and gives that without its end.
@@ -172,40 +166,92 @@ impl Git {
 
     /// The command line, and the environment it runs in.
     fn command<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
-        let mut command = Command::new("git");
+        let (program, path) = program();
+        let mut command = Command::new(program);
         command.args(&self.options).args(words).current_dir(&self.here);
         for (name, _) in std::env::vars_os() {
             if name.as_bytes().starts_with(b"GIT_") {
                 command.env_remove(name);
             }
         }
-        command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-        if self.offline {
-            command.env("GIT_NO_LAZY_FETCH", "1");
-        }
+        command.env("PATH", path).env("LC_ALL", "C");
+        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_NO_LAZY_FETCH", "1");
+        command.env("GIT_NO_REPLACE_OBJECTS", "1");
         if let Some(index) = &self.index {
             command.env("GIT_INDEX_FILE", index);
         }
         command
     }
+}
 
-    /// What a run came to.
-    fn judge(output: Output) -> Result<Vec<u8>, String> {
-        if output.status.success() {
-            return Ok(output.stdout);
+/// Where git is, and the PATH it gets: without entries that mean a place in the directory it runs in,
+/// which is a task's.
+fn program() -> (PathBuf, OsString) {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let absolute = |directory: &PathBuf| directory.is_absolute();
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).filter(absolute).collect();
+    let found = directories.iter().map(|directory| directory.join("git")).find(|git| git.is_file());
+    let path = std::env::join_paths(&directories).unwrap_or_default();
+    (found.unwrap_or_else(|| "/nowhere/git".into()), path)
+}
+
+/// Starts git and waits for it, but not for ever: what a task left may take hours to read. Gives what
+/// it printed, or its own words on why it failed.
+fn finish(command: &mut Command) -> Result<Vec<u8>, String> {
+    let mut child =
+        command.stderr(Stdio::piped()).process_group(0).spawn().map_err(|why| cannot_run(&why))?;
+    let began = Instant::now();
+    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let (mut printed, mut said) = (Vec::new(), Vec::new());
+    while out.is_some() || err.is_some() {
+        let mut fds: Vec<PollFd<'_>> = Vec::new();
+        fds.extend(out.as_ref().map(|out| PollFd::reading(out.as_fd())));
+        fds.extend(err.as_ref().map(|err| PollFd::reading(err.as_fd())));
+        let rest = PATIENCE.saturating_sub(began.elapsed());
+        let polled = sys::poll(&mut fds, Some(rest));
+        let mut ready = fds.iter().map(PollFd::ready);
+        let is_out = out.is_some() && ready.next().unwrap_or(false);
+        let is_err = err.is_some() && ready.next().unwrap_or(false);
+        if is_out && !take_from(out.as_mut(), &mut printed) {
+            out = None;
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said: Vec<&str> = said
-            .lines()
-            .map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ").trim())
-            .filter(|line| !line.is_empty() && !line.starts_with("hint:"))
-            .collect();
-        Err(if said.is_empty() {
-            format!("git ended with {}", output.status)
-        } else {
-            said.join("; ")
-        })
+        if is_err && !take_from(err.as_mut(), &mut said) {
+            err = None;
+        }
+        if polled.is_err() || began.elapsed() >= PATIENCE {
+            if let Some(leader) = sys::Pid::of(&child) {
+                let _ = sys::kill_group(leader, Signal::Kill);
+            }
+            let _ = child.wait();
+            return Err(format!("git took longer than {} minutes", PATIENCE.as_secs() / 60));
+        }
     }
+    let status = child.wait().map_err(|why| cannot_run(&why))?;
+    if status.success() { Ok(printed) } else { Err(words_of(&said, status)) }
+}
+
+/// Reads what is there; `false` at the end.
+fn take_from(pipe: Option<&mut impl Read>, into: &mut Vec<u8>) -> bool {
+    let mut piece = [0; 16 << 10];
+    match pipe.map(|pipe| pipe.read(&mut piece)) {
+        Some(Ok(count @ 1..)) => {
+            into.extend_from_slice(piece.get(..count).unwrap_or_default());
+            true
+        }
+        Some(Err(why)) => why.kind() == io::ErrorKind::Interrupted,
+        Some(Ok(_)) | None => false,
+    }
+}
+
+/// What git said when it failed, on one line.
+fn words_of(said: &[u8], status: ExitStatus) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = said
+        .lines()
+        .map(|line| line.trim_start_matches("fatal: ").trim_start_matches("error: ").trim())
+        .filter(|line| !line.is_empty() && !line.starts_with("hint:"))
+        .collect();
+    if lines.is_empty() { format!("git ended with {status}") } else { lines.join("; ") }
 }
 
 /// Whether this machine's git can do all that is asked of it here.

@@ -2,7 +2,7 @@
 
 use super::store::Part;
 use super::worktree::{self, Outcome};
-use super::{Id, Record, Status, Store};
+use super::{Id, Record, Status, Store, Worktree};
 use crate::sys;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -26,6 +26,8 @@ pub struct Sweep<'a> {
     pub now: u64,
     /// Only say what would be done.
     pub dry: bool,
+    /// Say only what is new.
+    pub brief: bool,
 }
 
 impl Sweep<'_> {
@@ -50,7 +52,7 @@ impl Sweep<'_> {
         let records: Vec<Record> = ids.into_iter().filter_map(|id| self.store.read(id)).collect();
         for record in records.iter().filter(|record| record.ours) {
             if expired(record, self.max_age, self.now) {
-                self.remove(record, &records, tell);
+                self.remove(record, tell);
             }
         }
         // a prompt without a record: its server ended in between
@@ -64,19 +66,19 @@ impl Sweep<'_> {
     }
 
     /// Removes an expired task, as far as nothing is lost by it.
-    fn remove(&self, record: &Record, all: &[Record], tell: &mut dyn FnMut(String)) {
+    fn remove(&self, record: &Record, tell: &mut dyn FnMut(String)) {
         let id = record.id;
         // a reply works in the worktree of the task that began the thread: that one has to care
-        let own = record.worktree.as_ref().filter(|w| worktree::is_ours(w, self.worktrees, id));
+        let own = record.worktree.as_ref().filter(|w| w.branch == worktree::branch_of(id));
         let Some(own) = own else {
             return self.remove_files(id, "is old", tell);
         };
-        let used = all.iter().find(|other| {
-            let same = other.worktree.as_ref().is_some_and(|w| w.path == own.path);
-            same && other.id != id && !expired(other, self.max_age, self.now)
-        });
-        if let Some(other) = used {
-            return tell(format!("task {id}: kept, task {} works in its worktree", other.id));
+        if !worktree::is_ours(own, self.worktrees, id) {
+            let here = self.worktrees.display();
+            return tell(format!("task {id}: is old; {} is not in {here} and stays", own.path));
+        }
+        if let Some(other) = self.user_of(own, id) {
+            return tell(format!("task {id}: is old; task {other} works in its worktree"));
         }
         if self.dry {
             return tell(format!(
@@ -88,6 +90,7 @@ impl Sweep<'_> {
         let mut own = own.clone();
         match worktree::remove(&mut own, &message(self.store, record)) {
             Outcome::Removed => self.remove_files(id, "is old, its worktree holds nothing", tell),
+            Outcome::Kept(why) if self.brief && own.kept.as_ref() == Some(&why) => {}
             Outcome::Kept(why) => {
                 let path = if Path::new(&own.path).exists() { &own.path } else { "no directory" };
                 tell(format!("task {id}: is old; {why} (kept: {path}, branch {})", own.branch));
@@ -99,6 +102,19 @@ impl Sweep<'_> {
                 }
             }
         }
+    }
+
+    /// A task that is not old and works in a worktree of another one. The records are read anew: one
+    /// may have begun since.
+    fn user_of(&self, worktree: &Worktree, owner: Id) -> Option<Id> {
+        let ids = self.store.ids(Part::Meta).into_iter().filter(|id| *id != owner);
+        let mut records = ids.filter_map(|id| self.store.read(id));
+        let user = records.find(|record| {
+            let within = Path::new(&record.cwd).starts_with(&worktree.path);
+            let same = record.worktree.as_ref().is_some_and(|w| w.path == worktree.path);
+            (within || same) && !expired(record, self.max_age, self.now)
+        });
+        user.map(|record| record.id)
     }
 
     /// Removes the files of a task.
@@ -141,9 +157,10 @@ fn expired(record: &Record, max_age: Duration, now: u64) -> bool {
 
 /// Whether a file was changed less than `span` ago.
 fn changed_within(path: &Path, span: Duration) -> bool {
-    let changed = std::fs::symlink_metadata(path).and_then(|status| status.modified());
-    let age = changed.map(|then| SystemTime::now().duration_since(then).unwrap_or_default());
-    age.is_ok_and(|age| age < span)
+    let changed = std::fs::symlink_metadata(path).and_then(|status| status.modified()).ok();
+    // one in the future tells nothing: the clock was set since
+    let age = changed.and_then(|then| SystemTime::now().duration_since(then).ok());
+    age.is_some_and(|age| age < span)
 }
 
 #[cfg(test)]

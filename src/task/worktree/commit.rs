@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The file of our own index, beside the worktree's.
 const INDEX: &str = "codex-swarm-index";
@@ -34,6 +35,12 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
     look_everywhere(&git)?;
     let submodules = submodules(&git)?;
     let nested = foreign(path, &submodules)?;
+    // git itself stays out of what it ignores, and refuses to be told so
+    let ignored = |path: &PathBuf| {
+        let words = ["check-ignore", "--quiet", "--"].map(OsStr::new);
+        plain.run(words.into_iter().chain([path.as_os_str()])).is_ok()
+    };
+    let nested: Vec<PathBuf> = nested.into_iter().filter(|path| !ignored(path)).collect();
     let mut add: Vec<OsString> = ["add", "--all", "--sparse", "--", "."].map(OsString::from).into();
     for directory in nested.iter().chain(&submodules) {
         let mut exclude = OsString::from(":(exclude,top,literal)");
@@ -44,7 +51,9 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
     let tree = git.word(["write-tree"])?;
 
     let branch = format!("refs/heads/{}", worktree.branch);
-    let head = plain.word(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
+    let head = plain
+        .word(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])
+        .map_err(|_| "the task left the worktree without a commit to stand on")?;
     let tip = plain.word(["rev-parse", "--verify", "--quiet", &branch]).ok();
     let mut new = head.clone();
     let contains = |commit: &str, other: &str| {
@@ -60,6 +69,7 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
     }
     if tip.as_ref() != Some(&new) {
         let old = tip.as_deref().unwrap_or_default();
+        remove_left_lock(&plain, &branch);
         let words = ["update-ref", "-m", "codex-swarm: what the task left", &branch, &new, old];
         plain.run(words).map_err(|why| format!("git update-ref: {why}"))?;
     }
@@ -67,7 +77,22 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
     let _ = fs::rename(&index, &own);
     worktree.head = new;
     worktree.changes = Some(changes(worktree)?);
-    left_out(&nested, &ignored(&plain, &nested))
+    left_out(&nested)
+}
+
+/// Removes the lock of our branch, where a git was killed that held it. Nobody of ours runs now, nobody
+/// else has a reason to move this branch, and whoever does has a second.
+fn remove_left_lock(git: &Git, branch: &str) {
+    let words = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
+    let Ok(common) = git.line(words).map(PathBuf::from) else { return };
+    let lock = common.join(format!("{branch}.lock"));
+    let changed = || fs::symlink_metadata(&lock).and_then(|status| status.modified()).ok();
+    if let Some(before) = changed() {
+        std::thread::sleep(Duration::from_secs(1));
+        if changed() == Some(before) {
+            let _ = fs::remove_file(lock);
+        }
+    }
 }
 
 /// Copies an index, with its time of change: git compares that with the files' own, to see which may
@@ -106,27 +131,14 @@ fn look_everywhere(git: &Git) -> Result<(), String> {
     Ok(())
 }
 
-/// Those of some paths that git ignores.
-fn ignored(git: &Git, paths: &[PathBuf]) -> Vec<PathBuf> {
-    if paths.is_empty() {
-        return Vec::new();
-    }
-    let words = ["check-ignore", "-z", "--"].map(OsStr::new);
-    let paths = paths.iter().map(|path| path.as_os_str());
-    // it fails where none is
-    let listed = git.run(words.into_iter().chain(paths)).unwrap_or_default();
-    let names = listed.split(|b| *b == 0).filter(|name| !name.is_empty());
-    names.map(|name| PathBuf::from(OsString::from_vec(name.to_owned()))).collect()
-}
-
-/// Says which repositories inside of a worktree are not committed, if any that is not ignored is.
-fn left_out(nested: &[PathBuf], ignored: &[PathBuf]) -> Result<(), String> {
-    let left_out = nested.iter().filter(|path| !ignored.contains(path));
-    let names: Vec<String> = left_out.map(|path| path.display().to_string()).collect();
-    if names.is_empty() {
+/// Says which repositories inside of a worktree are not committed, if there are any.
+fn left_out(nested: &[PathBuf]) -> Result<(), String> {
+    if nested.is_empty() {
         return Ok(());
     }
-    Err(format!("{} has a repository of its own and is not committed", names.join(", ")))
+    let names: Vec<String> = nested.iter().map(|path| path.display().to_string()).collect();
+    let names = names.join(", ");
+    Err(format!("{names} has a repository of its own, or stands for one, and is not committed"))
 }
 
 /// The submodules that an index names, as seen from the top.
@@ -144,9 +156,11 @@ fn foreign(top: &Path, submodules: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(top.join(&directory)).into_iter().flatten().flatten() {
+        let cannot = |why| format!("cannot read {}: {why}", directory.display());
+        for entry in fs::read_dir(top.join(&directory)).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
             let (name, below) = (entry.file_name(), directory.join(entry.file_name()));
-            let Ok(kind) = entry.file_type() else { continue };
+            let kind = entry.file_type().map_err(cannot)?;
             if kind.is_dir() {
                 let inside = |name: &str| fs::symlink_metadata(top.join(&below).join(name)).is_ok();
                 let filled =
@@ -156,6 +170,8 @@ fn foreign(top: &Path, submodules: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
                 } else if name != ".git" {
                     open.push(below);
                 }
+            } else if submodules.contains(&below) {
+                found.push(below);
             } else if !kind.is_file() && !kind.is_symlink() && name.as_bytes().starts_with(b".git")
             {
                 // git opens these by their names, and a pipe would hold it for ever
@@ -224,5 +240,5 @@ pub fn write_diff(worktree: &Worktree, file: File) -> Result<(), String> {
 
 /// git on a worktree, after a task ran in it.
 fn git_on(worktree: &Worktree) -> Git {
-    Git::of(Path::new(&worktree.git_dir)).with_tree(Path::new(&worktree.path)).offline()
+    Git::of(Path::new(&worktree.git_dir)).with_tree(Path::new(&worktree.path))
 }

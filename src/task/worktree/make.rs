@@ -97,9 +97,16 @@ impl Repository {
         self.add(worktree)?;
         let made = self.fill(worktree, &path);
         if made.is_err() {
-            let _ = self.take_back(&self.lock()?, worktree);
+            self.unmake(worktree);
         }
         made
+    }
+
+    /// Takes back a worktree in which no task has run.
+    pub fn unmake(&self, worktree: &Worktree) {
+        if let Ok(lock) = self.lock() {
+            let _ = self.take_back(&lock, worktree);
+        }
     }
 
     /// Has git make the branch and the worktree, still without files.
@@ -142,10 +149,16 @@ impl Repository {
             fs::read(path.join(".git")).map_err(|why| format!("{}: {why}", worktree.path))?;
         let git_dir = found.strip_prefix(b"gitdir: ").and_then(|rest| rest.strip_suffix(b"\n"));
         let git_dir = git_dir.ok_or("git has made a worktree without a way back")?;
-        let git_dir = PathBuf::from(OsStr::from_bytes(git_dir));
+        // git 2.48 can be told to write it as seen from the worktree
+        let git_dir = path.join(OsStr::from_bytes(git_dir));
         worktree.git_dir = utf8(&git_dir)?;
         let git = Git::of(&git_dir).with_tree(path).without_filters(false)?;
-        git.run(["read-tree", "--reset", "-u", "HEAD"]).map_err(|why| format!("git: {why}"))?;
+        git.run(["read-tree", "--reset", "-u", "HEAD"]).map_err(|why| {
+            // whose commands a fetch would run is not known: the directory may be a task's making
+            let partial = why.contains("promisor");
+            let cure = "; this is a partial clone, and nothing is fetched here: check it out once";
+            format!("git: {why}{}", if partial { cure } else { "" })
+        })?;
         // Files that have the index's own time of change are compared anew at each look, and through
         // their filters. So the index is made a little newer; the kernel's clock ticks every few
         // milliseconds.

@@ -21,6 +21,9 @@ pub use remove::{Outcome, remove};
 /// removed, or one worktree is committed.
 const LOCK: &str = "codex-swarm.lock";
 
+/// The file in a worktree's directory of git's that is locked while a task works in it.
+const IN_USE: &str = "codex-swarm-in-use";
+
 /// The empty directories that Codex leaves behind where a sandboxed command was ended (0.169).
 const RESIDUE: [&str; 3] = [".agents", ".aws", ".codex"];
 
@@ -79,6 +82,32 @@ impl Worktree {
     /// Whether it was made.
     pub fn is_made(&self) -> bool {
         !self.git_dir.is_empty()
+    }
+
+    /// Waits until no other task works in it, and says that one does for as long as the file is open.
+    pub fn occupy(&self) -> Result<File, String> {
+        let path = Path::new(&self.git_dir).join(IN_USE);
+        let locked = sys::append_own(&path).and_then(|file| sys::lock(&file).map(|()| file));
+        locked.map_err(|why| format!("cannot lock {}: {why}", path.display()))
+    }
+
+    /// As [`Worktree::occupy`], but `None` if another task works in it.
+    fn occupy_now(&self) -> Option<File> {
+        let file = sys::append_own(&Path::new(&self.git_dir).join(IN_USE)).ok()?;
+        sys::try_lock(&file).then_some(file)
+    }
+
+    /// Whether a directory is still one of this worktree's own: a task may have put a link to somewhere
+    /// else in the place of it, or of one on the way to it.
+    pub fn holds(&self, directory: &Path) -> bool {
+        let Ok(below) = directory.strip_prefix(&self.path) else { return false };
+        let mut way = PathBuf::from(&self.path);
+        let is_directory = |way: &Path| fs::symlink_metadata(way).is_ok_and(|s| s.is_dir());
+        is_directory(&way)
+            && below.components().all(|part| {
+                way.push(part);
+                is_directory(&way)
+            })
     }
 
     /// Writes it into a record.

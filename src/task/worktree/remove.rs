@@ -26,45 +26,120 @@ pub fn remove(worktree: &mut Worktree, message: &[String]) -> Outcome {
 
 /// As [`remove`], where an error means that something is left.
 fn try_remove(worktree: &mut Worktree, message: &[String]) -> Result<Outcome, String> {
-    let there = fs::symlink_metadata(&worktree.path).is_ok();
+    let path = PathBuf::from(&worktree.path);
+    // what was begun is brought to an end before all else: it is no worktree any more
+    let going = going(&path);
+    remove_directory(&going)?;
+    let there = fs::symlink_metadata(&path).is_ok();
     let Ok(common) = common_of(worktree) else {
         return Ok(if there {
-            let path = &worktree.path;
-            Outcome::Kept(format!("the repository of {path} is gone, and its files are left"))
+            Outcome::Kept(format!(
+                "the repository of {} is gone, and its files are left",
+                path.display()
+            ))
         } else {
             Outcome::Removed
         });
     };
-    let lock = lock(&common)?;
-    let git = Git::of(&common).offline().holding(&lock);
+    let repository = Repository::at(&common);
     if !worktree.is_made() {
-        // its supervisor was killed before a task could run in it: there is nothing of anybody's
-        Repository::at(&common).take_back(&lock, worktree)?;
-        return Ok(Outcome::Removed);
+        match git_dir_of(&common, &path) {
+            // all its files were there: it may be in use by somebody who found it
+            Some(git_dir) if git_dir.join("index").exists() => {
+                worktree.git_dir = git_dir.display().to_string();
+            }
+            // its supervisor was killed before a task could run in it: nothing of anybody's
+            _ => {
+                repository.unmake(worktree);
+                return Ok(Outcome::Removed);
+            }
+        }
     }
-    let own = Path::new(&worktree.git_dir);
-    if own.join("locked").exists() {
-        return Ok(Outcome::Kept(format!("{} is locked by git worktree lock", worktree.path)));
+    // one that git has forgotten is in nobody's use
+    let known = Path::new(&worktree.git_dir).is_dir();
+    let ours = if known { worktree.occupy_now() } else { None };
+    if known && ours.is_none() {
+        return Ok(Outcome::Kept(format!("a task works in {}", path.display())));
+    }
+    if Path::new(&worktree.git_dir).join("locked").exists() {
+        return Ok(Outcome::Kept(format!("{} is locked by git worktree lock", path.display())));
     }
     if there {
+        if let Some(why) = not_ours(&Git::of(&common), worktree)? {
+            return Ok(Outcome::Kept(why));
+        }
         commit(worktree, message)?;
     }
     if let Some(name) = own_ref(worktree) {
         let path = &worktree.path;
         return Ok(Outcome::Kept(format!("{path} has a ref of its own, {name}, to other commits")));
     }
+    let lock = lock(&common)?;
+    let git = Git::of(&common).holding(&lock);
     if there {
-        fs::remove_dir_all(&worktree.path)
-            .map_err(|why| format!("cannot remove {}: {why}", worktree.path))?;
+        // in one step: half a worktree would look like one whose other half a task has deleted
+        fs::rename(&path, &going)
+            .map_err(|why| format!("cannot move {}: {why}", path.display()))?;
     }
     // of a directory that is gone git looks at nothing, and so runs nothing
     let _ = git.run(["worktree", "remove", "-f", "-f", "--", &worktree.path]);
+    remove_directory(&going)?;
     remove_branch(&git, &worktree.branch)
+}
+
+/// What a worktree is called while it is removed.
+fn going(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    path.with_file_name(format!(".{name}.gone"))
+}
+
+/// Removes a directory, if it is there.
+fn remove_directory(path: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(path) {
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {why}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where git keeps the data of the worktree at `path`, if it knows one there.
+fn git_dir_of(common: &Path, path: &Path) -> Option<PathBuf> {
+    let back = format!("{}\n", path.join(".git").display());
+    let entries = fs::read_dir(common.join("worktrees")).ok()?.flatten();
+    entries
+        .map(|entry| entry.path())
+        .find(|git_dir| fs::read(git_dir.join("gitdir")).is_ok_and(|to| to == back.as_bytes()))
+}
+
+/// Why a worktree that is there is not to be committed to our branch, if it is not.
+fn not_ours(git: &Git, worktree: &Worktree) -> Result<Option<String>, String> {
+    let Worktree { path, branch, .. } = worktree;
+    let real = fs::canonicalize(path).map_err(|why| format!("{path}: {why}"))?;
+    let places = checked_out(git, branch)?;
+    if let Some(place) = places.iter().find(|place| Path::new(place) != real) {
+        return Ok(Some(format!("the branch {branch} is checked out in {place}")));
+    }
+    // a detached HEAD has no name, and git says so by failing
+    let own = Git::of(Path::new(&worktree.git_dir));
+    let head = own.word(["symbolic-ref", "--quiet", "--short", "HEAD"]).ok();
+    let other = head.filter(|head| head != branch);
+    Ok(other.map(|head| format!("{path} stands on the branch {head}, which is not ours")))
+}
+
+/// The worktrees in which a branch is checked out.
+fn checked_out(git: &Git, branch: &str) -> Result<Vec<String>, String> {
+    let listed = git.run(["worktree", "list", "--porcelain"])?;
+    let listed = String::from_utf8_lossy(&listed);
+    let line = format!("branch refs/heads/{branch}");
+    let blocks = listed.split("\n\n").filter(|block| block.lines().any(|other| other == line));
+    let place = |block: &str| block.lines().next()?.strip_prefix("worktree ").map(str::to_owned);
+    Ok(blocks.filter_map(place).collect())
 }
 
 /// A ref that goes with the worktree and has commits that its branch has not, if there is one.
 fn own_ref(worktree: &Worktree) -> Option<String> {
-    let git = Git::of(Path::new(&worktree.git_dir)).offline();
+    let git = Git::of(Path::new(&worktree.git_dir));
     let branch = format!("refs/heads/{}", worktree.branch);
     let places = ["refs/worktree/", "refs/bisect/", "refs/rewritten/"];
     let words = ["for-each-ref", "--format=%(refname)", "--no-merged", &branch];
@@ -79,9 +154,8 @@ fn remove_branch(git: &Git, branch: &str) -> Result<Outcome, String> {
     let Ok(tip) = git.word(["rev-parse", "--verify", "--quiet", &name]) else {
         return Ok(Outcome::Removed);
     };
-    let checked_out = git.run(["worktree", "list", "--porcelain", "-z"])?;
-    if checked_out.split(|b| *b == 0).any(|line| line == format!("branch {name}").as_bytes()) {
-        return Ok(Outcome::Kept(format!("the branch {branch} is checked out")));
+    if let Some(place) = checked_out(git, branch)?.first() {
+        return Ok(Outcome::Kept(format!("the branch {branch} is checked out in {place}")));
     }
     let others = git.run(["for-each-ref", "--contains", &tip, "--format=%(refname) %(symref)"])?;
     // a symbolic ref has what the ref has that it stands for, and that may be this very branch
