@@ -15,6 +15,7 @@
 mod json;
 
 mod look;
+mod repo;
 mod support;
 
 mod arguments;
@@ -22,9 +23,12 @@ mod batch;
 mod calls;
 mod cancel;
 mod cli;
+mod commits;
+mod crash;
 mod endings;
 mod files;
 mod handshake;
+mod hostile;
 mod limits;
 mod listing;
 mod output;
@@ -33,9 +37,11 @@ mod prompts;
 mod real;
 mod received;
 mod resources;
+mod retention;
 mod rpc;
 mod streams;
 mod structured;
 mod threads;
 mod tidy;
 mod waiting;
+mod worktree;

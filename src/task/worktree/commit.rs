@@ -69,9 +69,13 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
     }
     if tip.as_ref() != Some(&new) {
         let old = tip.as_deref().unwrap_or_default();
-        remove_left_lock(&plain, &branch);
+        // as seen from the repository: from here git would lock the worktree's HEAD as well
+        let words = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
+        let common = plain.line(words).map(PathBuf::from)?;
+        remove_left_lock(&common.join(format!("{branch}.lock")));
         let words = ["update-ref", "-m", "codex-swarm: what the task left", &branch, &new, old];
-        plain.run(words).map_err(|why| format!("git update-ref: {why}"))?;
+        let git = Git::of(&common).holding(&lock);
+        git.run(words).map_err(|why| format!("git update-ref: {why}"))?;
     }
     // from here on all is in the branch; what follows only tells of it
     let _ = fs::rename(&index, &own);
@@ -82,11 +86,8 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
 
 /// Removes the lock of our branch, where a git was killed that held it. Nobody of ours runs now, nobody
 /// else has a reason to move this branch, and whoever does has a second.
-fn remove_left_lock(git: &Git, branch: &str) {
-    let words = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
-    let Ok(common) = git.line(words).map(PathBuf::from) else { return };
-    let lock = common.join(format!("{branch}.lock"));
-    let changed = || fs::symlink_metadata(&lock).and_then(|status| status.modified()).ok();
+fn remove_left_lock(lock: &Path) {
+    let changed = || fs::symlink_metadata(lock).and_then(|status| status.modified()).ok();
     if let Some(before) = changed() {
         std::thread::sleep(Duration::from_secs(1));
         if changed() == Some(before) {

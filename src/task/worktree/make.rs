@@ -214,6 +214,12 @@ impl Repository {
         let _ = fs::remove_dir_all(&worktree.path);
         let remove = ["worktree", "remove", "--force", "--force", "--", &worktree.path];
         let _ = git.run(remove);
+        // a git that was killed so early that none knows what it began
+        let name = Path::new(&worktree.path).file_name().unwrap_or_default();
+        let begun = self.common.join("worktrees").join(name);
+        if !name.is_empty() && begun.is_dir() && !begun.join("gitdir").exists() {
+            let _ = fs::remove_dir_all(begun);
+        }
         let branch = format!("refs/heads/{}", worktree.branch);
         if git.run(["show-ref", "--verify", "--quiet", &branch]).is_ok() {
             git.run(["update-ref", "-d", &branch, &worktree.base])?;
