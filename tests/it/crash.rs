@@ -19,6 +19,10 @@ printf '%s\n' "$*" >> "$out/calls"
 hold() {
     : > "$out/at"
     until [ -e "$out/go" ] || [ ! -d "$out" ]; do sleep 0.02; done
+    if [ -e "$out/die" ]; then
+        rmdir "$out/inside"
+        exit 1
+    fi
 }
 case " $* " in
 *" worktree add "* | *" worktree remove "*) mkdir "$out/inside" 2> /dev/null || : > "$out/overlap" ;;
@@ -347,8 +351,58 @@ fn locks_that_a_killed_git_left_are_not_in_the_way_for_ever() {
         fs::File::options().write(true).open(lock).unwrap().set_modified(long_ago).unwrap();
     }
     let told = gc(dir, &[]);
-    assert!(work_is_there(&slow, &task.id, "w"), "{told}");
-    assert!(!repo.branches().contains(&task.branch) || told.contains(&task.id), "{told}");
+    assert_eq!(repo.text(&task.branch, "made"), "w", "{told}");
+    assert!(!task.path.exists(), "{told}");
+    repo.sound();
+}
+
+#[test]
+fn what_a_killed_worktree_add_left_is_taken_back() {
+    let slow = Slow::new();
+    let (dir, repo) = (&slow.dir, &slow.repo);
+    slow.stop("none");
+    next_one_works(&slow, &mut slow.server(), "first");
+    let calls = fs::read_to_string(slow.out("calls")).unwrap();
+    let add = calls.lines().position(|call| call.contains(" worktree add ")).unwrap();
+    let common = repo.path.join(".git");
+    fs::write(slow.out("die"), "").unwrap();
+    // What git makes, in its order; it was killed after each.
+    for killed_after in 0..=6 {
+        let mut server = slow.server();
+        slow.stop(&format!("{add} before"));
+        let tasks = known(dir);
+        let begun = server.begin("codex_async", &script_and(&work("true"), &at(&repo.path, "")));
+        let (id, _) = stopped(&slow, &tasks, "the add", || slow.out("at").exists());
+        kill_supervisors(dir);
+        let (path, own) = (dir.path("worktrees").join(&id), common.join("worktrees").join(&id));
+        let back = format!("{}\n", path.join(".git").display());
+        let branch = common.join("refs/heads/codex-swarm").join(&id);
+        for (file, content) in [
+            (branch, repo.sha("main") + "\n"),
+            (own.join("locked"), "initializing".into()),
+            (own.join("gitdir"), back),
+            (path.join(".git"), format!("gitdir: {}\n", own.display())),
+            (own.join("HEAD"), "0".repeat(40) + "\n"),
+            (own.join("commondir"), "../..\n".into()),
+        ]
+        .into_iter()
+        .take(killed_after)
+        {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, content).unwrap();
+        }
+        dir.open("go");
+        server.result(begun);
+        until("git's end", || (!git_runs(dir)).then_some(()));
+        let told = text_of(&server.call("codex_wait", &ids(&[&id])));
+        assert!(told.contains("(failed in "), "{killed_after}: {told}");
+        slow.stop("none");
+        next_one_works(&slow, &mut server, &format!("{killed_after}: {told}"));
+        let said = gc(dir, &[]);
+        assert!(!path.exists() && !own.exists(), "{killed_after}: {said}");
+        assert!(!repo.branches().contains(&format!("codex-swarm/{id}")), "{killed_after}: {said}");
+        repo.sound();
+    }
 }
 
 #[test]

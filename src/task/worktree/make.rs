@@ -7,7 +7,7 @@ use crate::task::git::{self, Git};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -214,10 +214,12 @@ impl Repository {
         let _ = fs::remove_dir_all(&worktree.path);
         let remove = ["worktree", "remove", "--force", "--force", "--", &worktree.path];
         let _ = git.run(remove);
-        // a git that was killed so early that none knows what it began
-        let name = Path::new(&worktree.path).file_name().unwrap_or_default();
-        let begun = self.common.join("worktrees").join(name);
-        if !name.is_empty() && begun.is_dir() && !begun.join("gitdir").exists() {
+        // a git that was killed so early that no git knows what it began
+        let path = Path::new(&worktree.path);
+        let begun = self.common.join("worktrees").join(path.file_name().unwrap_or_default());
+        let back = path.join(".git").into_os_string().into_vec();
+        let other = |to: Vec<u8>| !to.is_empty() && to.trim_ascii_end() != back;
+        if path.file_name().is_some() && !fs::read(begun.join("gitdir")).is_ok_and(other) {
             let _ = fs::remove_dir_all(begun);
         }
         let branch = format!("refs/heads/{}", worktree.branch);
