@@ -250,7 +250,7 @@ impl<'a> Parser<'a> {
         Ok(simple)
     }
 
-    /// Reads the digits of `\uXXXX`, and of the low surrogate behind a high one.
+    /// Reads the four digits of a `\u` escape, and the low surrogate behind a high one.
     fn unicode(&mut self) -> Result<char, Error> {
         let first = self.hex4()?;
         if let 0xD800..=0xDBFF = first {
