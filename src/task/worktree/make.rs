@@ -3,6 +3,7 @@
 
 use super::{Worktree, lock};
 use crate::sys;
+use crate::task::Id;
 use crate::task::git::{self, Git};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -138,8 +139,21 @@ impl Repository {
                 Err(why) => failure = why,
             }
             self.take_back(&lock, worktree)?;
+            self.remove_broken();
         }
         Err(format!("git worktree add: {failure}"))
+    }
+
+    /// Removes what a git that was killed has left half made of a task's worktree: no git makes another
+    /// worktree beside that. The lock is held, so nobody is making it.
+    fn remove_broken(&self) {
+        for entry in fs::read_dir(self.common.join("worktrees")).into_iter().flatten().flatten() {
+            let ours = entry.file_name().to_str().and_then(Id::read).is_some();
+            let whole = fs::read(entry.path().join("commondir")).is_ok_and(|to| !to.is_empty());
+            if ours && !whole {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Checks the files out, copies what `.worktreeinclude` names, and gives the directory to work
