@@ -156,6 +156,11 @@ impl Git {
         Ok(OsString::from_vec(line))
     }
 
+    /// Where the data are that all worktrees of the repository share.
+    pub fn common_dir(&self) -> Result<PathBuf, String> {
+        self.line(["rev-parse", "--path-format=absolute", "--git-common-dir"]).map(PathBuf::from)
+    }
+
     /// As [`Git::line`], for what is ASCII: ids, counts.
     pub fn word<W: AsRef<OsStr>>(
         &self,

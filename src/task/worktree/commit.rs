@@ -70,8 +70,7 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
     if tip.as_ref() != Some(&new) {
         let old = tip.as_deref().unwrap_or_default();
         // as seen from the repository: from here git would lock the worktree's HEAD as well
-        let words = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
-        let common = plain.line(words).map(PathBuf::from)?;
+        let common = plain.common_dir()?;
         remove_left_lock(&common.join(format!("{branch}.lock")));
         let words = ["update-ref", "-m", "codex-swarm: what the task left", &branch, &new, old];
         let git = Git::of(&common).holding(&lock);

@@ -49,7 +49,7 @@ impl Repository {
             git.line(words).map(PathBuf::from)
         };
         let no_repository = |why| format!("{} is in no git repository: {why}", directory.display());
-        let common = path("--git-common-dir").map_err(no_repository)?;
+        let common = git.common_dir().map_err(no_repository)?;
         if git.word(["rev-parse", "--is-inside-work-tree"]).as_deref() != Ok("true") {
             return Err(format!(
                 "{} is in a bare repository, or inside of its data; name a checkout as cwd",

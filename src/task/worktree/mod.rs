@@ -86,9 +86,7 @@ impl Worktree {
 
     /// Waits until no other task works in it, and says that one does for as long as the file is open.
     pub fn occupy(&self) -> Result<File, String> {
-        let path = Path::new(&self.git_dir).join(IN_USE);
-        let locked = sys::append_own(&path).and_then(|file| sys::lock(&file).map(|()| file));
-        locked.map_err(|why| format!("cannot lock {}: {why}", path.display()))
+        locked(&Path::new(&self.git_dir).join(IN_USE))
     }
 
     /// As [`Worktree::occupy`], but `None` if another task works in it.
@@ -168,8 +166,12 @@ pub fn is_ours(worktree: &Worktree, directory: &Path, id: Id) -> bool {
 
 /// Waits for the lock in a directory of git's: on a repository's worktrees, or on one worktree.
 fn lock(git_dir: &Path) -> Result<Rc<File>, String> {
-    let path = git_dir.join(LOCK);
-    let locked = sys::append_own(&path).and_then(|file| sys::lock(&file).map(|()| Rc::new(file)));
+    locked(&git_dir.join(LOCK)).map(Rc::new)
+}
+
+/// Opens a file that is there to be locked, and waits until it is.
+fn locked(path: &Path) -> Result<File, String> {
+    let locked = sys::append_own(path).and_then(|file| sys::lock(&file).map(|()| file));
     locked.map_err(|why| format!("cannot lock {}: {why}", path.display()))
 }
 

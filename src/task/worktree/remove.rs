@@ -173,12 +173,9 @@ fn remove_branch(git: &Git, branch: &str) -> Result<Outcome, String> {
 
 /// Where the data are that a worktree shares with its repository.
 fn common_of(worktree: &Worktree) -> Result<PathBuf, String> {
-    let of = |git: Git| {
-        git.line(["rev-parse", "--path-format=absolute", "--git-common-dir"]).map(PathBuf::from)
-    };
     let own = Path::new(&worktree.git_dir);
     if worktree.is_made() && own.is_dir() {
-        return of(Git::of(own));
+        return Git::of(own).common_dir();
     }
     if worktree.is_made() && fs::symlink_metadata(&worktree.path).is_ok() {
         return Err("git has forgotten the worktree".into());
@@ -186,6 +183,6 @@ fn common_of(worktree: &Worktree) -> Result<PathBuf, String> {
     if worktree.root.is_empty() {
         Err("it has none".into())
     } else {
-        of(Git::discovering(Path::new(&worktree.root)))
+        Git::discovering(Path::new(&worktree.root)).common_dir()
     }
 }
