@@ -130,7 +130,8 @@ An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
   -V, --version           print the version and exit
 
 environment: CODEX_SWARM_TASK_DIR, CODEX_SWARM_WORKTREE_DIR, CODEX_SWARM_LOG,
-  CODEX_SWARM_LOG_LEVEL, CODEX_SWARM_TASK_MAX_AGE, CODEX_SWARM_MIN_WAIT
+  CODEX_SWARM_LOG_LEVEL, CODEX_SWARM_TASK_MAX_AGE, CODEX_SWARM_MIN_WAIT,
+  CODEX_SWARM_HOLD
 see also: man codex-mcp-swarm
 ";
 

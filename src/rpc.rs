@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0 as MCP narrows it: what a line is, and the lines that answer it. Knows no method.
 
 use crate::json::{self, Object, Value};
+use std::fmt;
 
 /// The id of a request, as the very text that the client wrote: `1`, `"1"`, `9007199254740993`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +45,37 @@ impl Error {
     pub const INVALID_PARAMS: i32 = -32602;
     /// The fault is on this side.
     pub const INTERNAL: i32 = -32603;
-    /// MCP up to 2025-11-25: no resource has this URI.
+    /// MCP up to 2025-11-25: no resource has this URI. Since then that is `INVALID_PARAMS`.
     pub const RESOURCE_NOT_FOUND: i32 = -32002;
+    /// MCP since 2026-07-28: the client did not say that it can take what it asks for.
+    pub const MISSING_CAPABILITY: i32 = -32021;
+    /// MCP since 2026-07-28: the request is of a revision that is not spoken here.
+    pub const UNSUPPORTED_VERSION: i32 = -32022;
 
     /// An error without data.
     pub fn new(code: i32, message: impl Into<String>) -> Error {
         Error { code, message: message.into(), data: None }
+    }
+
+    /// The method is known, and this is wrong with its parameters.
+    pub fn invalid_params(what: impl fmt::Display) -> Error {
+        Error::new(Error::INVALID_PARAMS, format!("Invalid params: {what}"))
+    }
+
+    /// JSON, and no message of the protocol, for this reason.
+    pub fn invalid_request(what: impl fmt::Display) -> Error {
+        Error::new(Error::INVALID_REQUEST, format!("Invalid request: {what}"))
+    }
+
+    /// No such method here.
+    pub fn no_method(method: &str) -> Error {
+        Error::new(Error::METHOD_NOT_FOUND, format!("Method not found: {method}"))
+    }
+
+    /// The error with data, whose members `fill` writes.
+    pub fn with(mut self, fill: impl FnOnce(&mut Object<'_>)) -> Error {
+        json::object(self.data.insert(String::new()), fill);
+        self
     }
 }
 
@@ -74,9 +100,14 @@ pub enum Message<'a> {
     },
     /// The answer to a question of ours. We ask none.
     Response,
+    /// Several messages in one line, none of them a batch: 2025-03-26 alone has that.
+    Batch(Vec<Message<'a>>),
     /// Nothing of the protocol's; the error to send, under the id if it had a usable one.
     Broken(Option<Id>, Error),
 }
+
+/// The most messages that one line may hold. No client is known to send batches at all.
+const BATCH_LIMIT: usize = 1000;
 
 impl<'a> Message<'a> {
     /// Reads a line. An empty one is no message.
@@ -91,15 +122,21 @@ impl<'a> Message<'a> {
                 return Some(Message::Broken(None, error));
             }
         };
-        Some(Message::of(&value))
+        Some(match value.as_array() {
+            Some(items) if (1..=BATCH_LIMIT).contains(&items.len()) => {
+                Message::Batch(items.iter().map(Message::of).collect())
+            }
+            _ => Message::of(&value),
+        })
     }
 
     /// Reads a value that stands for a message.
     fn of(value: &Value<'a>) -> Message<'a> {
-        let broken = |id, what: &str| {
-            let message = format!("Invalid request: {what}");
-            Message::Broken(id, Error::new(Error::INVALID_REQUEST, message))
-        };
+        let broken = |id, what: &str| Message::Broken(id, Error::invalid_request(what));
+        if let Some(items) = value.as_array() {
+            let count = items.len();
+            return broken(None, &format!("an object was expected, this is an array of {count}"));
+        }
         if value.as_object().is_none() {
             return broken(None, &format!("an object was expected, this is {}", value.kind()));
         }
@@ -131,8 +168,8 @@ impl<'a> Message<'a> {
                 };
                 match params {
                     Some(other) if other.as_object().is_none() => {
-                        let message = format!("params must be an object, this is {}", other.kind());
-                        Message::Broken(Some(id), Error::new(Error::INVALID_PARAMS, message))
+                        let what = format!("they must be an object, this is {}", other.kind());
+                        Message::Broken(Some(id), Error::invalid_params(what))
                     }
                     params => Message::Request { id, method, params },
                 }
@@ -174,6 +211,11 @@ pub fn error(id: Option<&Id>, error: &Error) -> String {
     })
 }
 
+/// The line that answers a batch with all its answers.
+pub fn batch(answers: &[String]) -> String {
+    format!("[{}]", answers.join(","))
+}
+
 /// The line of a notification.
 pub fn notification(method: &str, fill: impl FnOnce(&mut Object<'_>)) -> String {
     line(|o| {
@@ -192,6 +234,7 @@ mod tests {
             Some(Message::Request { id, .. }) => format!("request {}", id.json()),
             Some(Message::Notification { .. }) => "notification".into(),
             Some(Message::Response) => "response".into(),
+            Some(Message::Batch(messages)) => format!("batch of {}", messages.len()),
             Some(Message::Broken(id, e)) => {
                 format!("{}{}", id.map_or(String::new(), |id| format!("{} ", id.0)), e.code)
             }
@@ -227,6 +270,7 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"p","params":[]}"#, "1 -32602"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"p","params":"x"}"#, "1 -32602"),
             ("[]", "-32600"),
+            ("[[],5]", "batch of 2"),
             ("5", "-32600"),
             ("{", "-32700"),
             ("{} {}", "-32700"),

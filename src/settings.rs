@@ -5,6 +5,10 @@ use crate::log::Level;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How many seconds a call stays open whose client could look after a task instead. Claude Code
+/// (2.1.330) puts a call into the background by itself after 120.
+const HOLD: u64 = 75;
+
 /// What holds for every task of this server.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -22,6 +26,8 @@ pub struct Settings {
     pub max_age: Option<Duration>,
     /// `CODEX_SWARM_MIN_WAIT`
     pub min_wait: Duration,
+    /// `CODEX_SWARM_HOLD`: for so long a call stays open whose client could look after a task.
+    pub hold: Duration,
     /// PATH, where codex is looked up.
     pub path: String,
 }
@@ -67,6 +73,7 @@ impl Settings {
         };
         let max_age = seconds("CODEX_SWARM_TASK_MAX_AGE", Some(86_400), "nothing is cleaned up");
         let min_wait = seconds("CODEX_SWARM_MIN_WAIT", Some(0), "0 is used").unwrap_or_default();
+        let hold = seconds("CODEX_SWARM_HOLD", Some(HOLD), "75 is used");
 
         let settings = Settings {
             flags,
@@ -76,9 +83,16 @@ impl Settings {
             log_level,
             max_age,
             min_wait,
+            hold: hold.unwrap_or(Duration::from_secs(HOLD)),
             path: get("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
         };
         (settings, wrong)
+    }
+
+    /// How long after its end a task is kept at least; `None` keeps it for good. The answer has to be
+    /// fetched first, whatever the age is set to.
+    pub fn kept(&self) -> Option<Duration> {
+        self.max_age.map(|age| age.max(Duration::from_secs(10)))
     }
 
     /// The last server-wide `-c` value of a key, without the quotes TOML puts around a string.

@@ -78,9 +78,7 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
     }
     record.completed = Some(clock::wall());
     keep(store, &record, &mut server);
-    if let Some(max_age) = settings.max_age {
-        // the answer has to be fetched first, whatever the age is set to
-        let max_age = max_age.max(Duration::from_secs(10));
+    if let Some(max_age) = settings.kept() {
         let (worktrees, now) = (settings.worktree_dir.as_path(), clock::wall());
         let sweep = Sweep { store, worktrees, max_age, now, dry: false, brief: true };
         sweep.now_and_then(&mut |what| log::warning(&what));

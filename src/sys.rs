@@ -12,6 +12,8 @@ use std::marker::PhantomData;
 #[cfg(target_os = "linux")]
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -328,6 +330,62 @@ pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()>
     }
 }
 
+/// Tells which files were moved into a directory: inotify(7). There is none but on Linux.
+pub struct Arrivals {
+    /// The inotify instance.
+    file: File,
+}
+
+impl Arrivals {
+    /// Watches a directory from now on.
+    #[cfg(target_os = "linux")]
+    pub fn watch(directory: &Path) -> io::Result<Arrivals> {
+        let path = std::ffi::CString::new(directory.as_os_str().as_bytes())?;
+        // SAFETY: takes no pointer.
+        let fd = check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })?;
+        // SAFETY: `fd` was just made and belongs to nobody else.
+        let file = unsafe { File::from_raw_fd(fd) };
+        let what = libc::IN_MOVED_TO | libc::IN_ONLYDIR | libc::IN_DONT_FOLLOW;
+        // SAFETY: `path` ends with a NUL and lives through the call; `fd` is open.
+        check(unsafe { libc::inotify_add_watch(fd, path.as_ptr(), what) })?;
+        Ok(Arrivals { file })
+    }
+
+    /// Watches a directory from now on.
+    #[cfg(not(target_os = "linux"))]
+    pub fn watch(_: &Path) -> io::Result<Arrivals> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What to give to poll(2).
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.file)
+    }
+
+    /// The names of some files that came since the last call; there may be more.
+    pub fn take(&mut self) -> Vec<String> {
+        // the least that one event with the longest name needs is 272
+        let mut events = [0; 16 << 10];
+        let count = io::Read::read(&mut self.file, &mut events).unwrap_or(0);
+        arrived(events.get(..count).unwrap_or_default())
+    }
+}
+
+/// The names in a row of inotify events: three numbers and the length of the name in 16 bytes, then
+/// the name, filled up with NULs.
+fn arrived(mut events: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Some((head, rest)) = events.split_first_chunk::<16>() {
+        let [.., a, b, c, d] = *head;
+        let length = usize::try_from(u32::from_ne_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        let Some((name, rest)) = rest.split_at_checked(length) else { break };
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        names.push(String::from_utf8_lossy(name).into_owned());
+        events = rest;
+    }
+    names
+}
+
 /// The end of the signal pipe that the handler writes to; -1 before there is one.
 static SIGNAL_PIPE: AtomicI32 = AtomicI32::new(-1);
 
@@ -435,6 +493,28 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(child.wait().is_ok_and(|status| status.success()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_moved_into_a_directory_is_told_by_name() {
+        let base = std::env::temp_dir().join(format!("swarm-arrivals-{}", std::process::id()));
+        std::fs::create_dir_all(&base).expect("it is made");
+        let mut arrivals = Arrivals::watch(&base).expect("it is watched");
+        assert!(arrivals.take().is_empty());
+        let moved = |name: &str| {
+            std::fs::write(base.join(".new"), "").expect("a file");
+            std::fs::rename(base.join(".new"), base.join(name)).expect("a rename");
+        };
+        moved("1a2b3c4d.meta");
+        moved(&"n".repeat(255));
+        moved("1a2b3c4d.meta");
+        let names = arrivals.take();
+        assert_eq!(names, ["1a2b3c4d.meta", &"n".repeat(255), "1a2b3c4d.meta"]);
+        assert!(Arrivals::watch(&base.join("nothing")).is_err());
+        std::fs::remove_dir_all(base).expect("cleaned up");
+        assert_eq!(arrived(&[0; 16]), [""]);
+        assert!(arrived(&[1; 40]).is_empty() && arrived(&[0; 15]).is_empty());
     }
 
     #[test]

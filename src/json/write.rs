@@ -106,6 +106,19 @@ impl Object<'_> {
         self
     }
 
+    /// A member that is an array of strings.
+    pub fn strs<T: AsRef<str>>(
+        &mut self,
+        key: &str,
+        strings: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
+        self.array(key, |a| {
+            for string in strings {
+                a.str(string.as_ref());
+            }
+        })
+    }
+
     /// A member that is an array.
     pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array<'_>)) -> &mut Self {
         array(self.key(key), fill);

@@ -1,21 +1,26 @@
 //! The tools as `tools/list` shows them: JSON Schema, written from the table of the tools.
 
-use super::Revision;
 use super::tool::{Kind, Parameter, Tool};
+use super::{Client, Revision};
 use crate::json::Object;
 
+/// The longest result that Claude Code shows as it is; what is longer it puts into a file, unless
+/// the tool says otherwise. Ours are cut by themselves, with a few words for each task on top.
+const RESULT_CHARACTERS: u64 = 200_000;
+
 /// Writes the result of `tools/list`.
-pub fn write_list(o: &mut Object<'_>, revision: Revision, structured: bool) {
+pub fn write_list(o: &mut Object<'_>, client: Client, structured: bool) {
     o.array("tools", |a| {
         for tool in Tool::ALL {
-            a.object(|o| write_tool(o, tool, revision, structured));
+            a.object(|o| write_tool(o, tool, client, structured));
         }
     });
 }
 
 /// Writes one tool. The members that cost every session are written by the first two lines.
-fn write_tool(o: &mut Object<'_>, tool: Tool, revision: Revision, structured: bool) {
-    o.str("name", tool.name()).str("description", tool.about());
+fn write_tool(o: &mut Object<'_>, tool: Tool, client: Client, structured: bool) {
+    let revision = client.revision;
+    o.str("name", tool.name()).str("description", tool.about(client.takes_tasks));
     o.object("inputSchema", |o| write_input(o, tool));
     if revision.has_structure() {
         o.str("title", tool.title());
@@ -29,6 +34,11 @@ fn write_tool(o: &mut Object<'_>, tool: Tool, revision: Revision, structured: bo
             if tool.is_read_only() {
                 o.bool("idempotentHint", true).bool("openWorldHint", false);
             }
+        });
+    }
+    if revision.has_structure() && tool.gives_much() {
+        o.object("_meta", |o| {
+            o.int("anthropic/maxResultSizeChars", RESULT_CHARACTERS);
         });
     }
 }
@@ -45,7 +55,7 @@ fn write_input(o: &mut Object<'_>, tool: Tool) {
         }
     });
     if !tool.required().is_empty() {
-        write_strings(o, "required", tool.required());
+        o.strs("required", tool.required());
     }
     o.bool("additionalProperties", false);
 }
@@ -54,11 +64,7 @@ fn write_input(o: &mut Object<'_>, tool: Tool) {
 fn write_parameter(o: &mut Object<'_>, parameter: &Parameter, about: &str) {
     match parameter.kind {
         Kind::Text => o.str("type", "string"),
-        Kind::Choice(choices) => {
-            o.str("type", "string");
-            write_strings(o, "enum", choices);
-            &mut *o
-        }
+        Kind::Choice(choices) => o.str("type", "string").strs("enum", choices),
         Kind::Flag => o.str("type", "boolean"),
         Kind::Seconds => o.str("type", "number").int("minimum", 0),
         Kind::Texts => o.str("type", "array").object("items", |o| {
@@ -67,7 +73,7 @@ fn write_parameter(o: &mut Object<'_>, parameter: &Parameter, about: &str) {
         Kind::Object | Kind::Defaults => o.str("type", "object"),
         Kind::Tasks => o.str("type", "array").object("items", |o| {
             o.str("type", "object");
-            write_strings(o, "required", &["prompt"]);
+            o.strs("required", ["prompt"]);
         }),
     };
     if !about.is_empty() {
@@ -90,12 +96,12 @@ fn write_output(o: &mut Object<'_>, tool: Tool) {
             o.object("tasks", |o| {
                 o.str("type", "array").object("items", |o| {
                     o.str("type", "object").object("properties", write_task);
-                    write_strings(o, "required", &["taskId", "status"]);
+                    o.strs("required", ["taskId", "status"]);
                 });
             });
         }
     });
-    write_strings(o, "required", required);
+    o.strs("required", required);
 }
 
 /// Writes the properties of a task, as `server::report` writes them.
@@ -131,45 +137,43 @@ fn write_task(o: &mut Object<'_>) {
     property("inferred", "boolean");
 }
 
-/// Writes an array of strings.
-fn write_strings(o: &mut Object<'_>, key: &str, strings: &[&str]) {
-    o.array(key, |a| {
-        for string in strings {
-            a.str(string);
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::json::{self, Value};
 
+    /// The list as this client gets it.
+    fn list_for(client: Client, structured: bool) -> String {
+        let mut out = String::new();
+        json::object(&mut out, |o| write_list(o, client, structured));
+        out
+    }
+
     /// The list as a client of this revision gets it.
     fn list(revision: Revision, structured: bool) -> String {
-        let mut out = String::new();
-        json::object(&mut out, |o| write_list(o, revision, structured));
-        out
+        list_for(Client::in_session(revision), structured)
     }
 
     #[test]
     fn what_every_session_pays_for_stays_small() {
-        let list = list(Revision::V2025_11_25, false);
-        let list = json::parse(list.as_bytes()).expect("JSON");
-        let tools = list.get("tools").and_then(Value::as_array).expect("tools");
-        let paid: usize = tools
-            .iter()
-            .flat_map(|tool| ["name", "description", "inputSchema"].map(|key| tool.get(key)))
-            .map(|value| value.expect("it is there").to_json().len())
-            .sum();
-        assert!(paid < 7_000, "{paid} bytes");
+        for takes_tasks in [false, true] {
+            let list = list_for(Client { revision: Revision::V2026_07_28, takes_tasks }, false);
+            let list = json::parse(list.as_bytes()).expect("JSON");
+            let tools = list.get("tools").and_then(Value::as_array).expect("tools");
+            let paid: usize = tools
+                .iter()
+                .flat_map(|tool| ["name", "description", "inputSchema"].map(|key| tool.get(key)))
+                .map(|value| value.expect("it is there").to_json().len())
+                .sum();
+            assert!(paid < 7_000, "{paid} bytes");
+        }
     }
 
     #[test]
     fn no_revision_gets_a_member_it_does_not_know() {
         let old = list(Revision::V2024_11_05, true);
         assert!(!old.contains("\"title\"") && !old.contains("annotations"));
-        assert!(!old.contains("outputSchema"));
+        assert!(!old.contains("outputSchema") && !old.contains("_meta"));
         assert!(!list(Revision::V2025_03_26, true).contains("outputSchema"));
         assert!(!list(Revision::V2025_11_25, false).contains("outputSchema"));
         assert!(list(Revision::V2025_06_18, true).contains("outputSchema"));

@@ -143,12 +143,21 @@ impl Tool {
         }
     }
 
-    /// When to use it, for models.
-    pub fn about(self) -> &'static str {
+    /// When to use it, for models. `told`: the client tells its model when a task has ended.
+    pub fn about(self, told: bool) -> &'static str {
         match self {
+            Tool::Codex if told => {
+                "Run one Codex task and answer with its result; if that takes long, you are told \
+                 later. For several tasks, or long ones, use codex_async or codex_batch."
+            }
             Tool::Codex => {
                 "Run one Codex task and wait for its answer. For a single short task; for several, \
                  or long ones, use codex_async and codex_wait, or codex_batch."
+            }
+            Tool::Async if told => {
+                "Start a Codex task in the background; you are told when it ends, with its result. \
+                 Start all you need and go on with other work. Tasks run in parallel and outlive \
+                 this call."
             }
             Tool::Async => {
                 "Start a Codex task in the background; returns its Task ID at once. Start all you \
@@ -182,6 +191,11 @@ impl Tool {
     /// It changes nothing. Clients run tools that do not say so one after the other.
     pub fn is_read_only(self) -> bool {
         matches!(self, Tool::Status | Tool::Wait)
+    }
+
+    /// Its results can be long.
+    pub fn gives_much(self) -> bool {
+        !matches!(self, Tool::Async | Tool::Cancel)
     }
 
     /// What it takes.

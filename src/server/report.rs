@@ -71,11 +71,16 @@ impl View<'_> {
     }
 
     /// What it is doing now, in one line.
-    pub fn doing(&self) -> String {
+    fn doing(&self) -> String {
         let transcript = &self.task.transcript;
         let status = self.task.record.status;
         let doing = if status == Status::Running { transcript.doing() } else { None };
         doing.unwrap_or(status.name()).to_owned()
+    }
+
+    /// Which task it is, how long it has run and what it is doing now, in one line.
+    pub fn in_short(&self) -> String {
+        format!("{} {}: {}", self.task.id(), self.elapsed(), self.doing())
     }
 
     /// The block of `codex_status`.
@@ -250,6 +255,16 @@ impl View<'_> {
         out
     }
 
+    /// What is known of a task that has just begun, as lines.
+    pub fn brief(&self, out: &mut String) {
+        line(out, "Task ID", self.task.id());
+        maybe_line(out, "Thread ID", self.task.thread());
+        if let Some(worktree) = &self.task.record.worktree {
+            line(out, "Worktree Path", &worktree.path);
+            line(out, "Worktree Branch", &worktree.branch);
+        }
+    }
+
     /// The text of `codex` and `codex_reply`: the answer first, then how to go on.
     pub fn reply(&self, ephemeral: bool) -> String {
         let record = &self.task.record;
@@ -316,11 +331,7 @@ impl View<'_> {
             });
         }
         if !transcript.files.is_empty() {
-            o.array("files", |a| {
-                for file in &transcript.files {
-                    a.str(file);
-                }
-            });
+            o.strs("files", &transcript.files);
         }
         if let Some(usage) = self.task.usage() {
             o.object("usage", |o| usage.write(o));

@@ -1,11 +1,12 @@
 //! What `resources/read` shows.
 
 use super::core::Server;
+use super::open::Subject;
 use super::report::{self, View};
 use super::watched;
-use crate::json::{self, Object};
+use crate::json::{self, Object, Value};
 use crate::mcp::tool::Tool;
-use crate::mcp::{self, RESOURCES};
+use crate::mcp::{self, RESOURCES, Revision};
 use crate::rpc::Error;
 use crate::settings;
 use crate::sys;
@@ -19,6 +20,9 @@ const PART_LIMIT: u64 = 1 << 20;
 
 /// The most characters of an answer that one reply holds.
 const ANSWER_LIMIT: usize = 1 << 20;
+
+/// The resource that all tasks are, and all of one task begin with.
+const ALL_TASKS: &str = "codex-swarm:///tasks";
 
 /// One resource, read.
 pub struct Contents {
@@ -43,8 +47,12 @@ impl Contents {
 
 impl Server {
     /// Reads a resource.
-    pub(super) fn read_resource(&mut self, uri: &str) -> Result<Contents, Error> {
-        if uri.starts_with("codex-swarm:///tasks") {
+    pub(super) fn read_resource(
+        &mut self,
+        uri: &str,
+        revision: Revision,
+    ) -> Result<Contents, Error> {
+        if uri.starts_with(ALL_TASKS) {
             let internal = |why: std::io::Error| Error::new(Error::INTERNAL, why.to_string());
             self.store.check().map_err(internal)?;
         }
@@ -53,17 +61,26 @@ impl Server {
             Some("server-info") => Some((self.server_info(), "application/json")),
             Some("config") => Some((self.config(), "application/json")),
             Some("tasks") => Some((self.all_tasks(), "application/json")),
-            _ => uri.strip_prefix("codex-swarm:///tasks/").and_then(|rest| self.task_part(rest)),
+            _ => uri
+                .strip_prefix(ALL_TASKS)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .and_then(|rest| self.task_part(rest)),
         };
-        let (text, media) = found.ok_or_else(|| {
-            let mut data = String::new();
-            json::object(&mut data, |o| {
-                o.str("uri", uri);
-            });
-            let message = format!("Resource not found: {uri}");
-            Error { data: Some(data), ..Error::new(Error::RESOURCE_NOT_FOUND, message) }
-        })?;
+        let (text, media) = found.ok_or_else(|| no_resource(uri, revision))?;
         Ok(Contents { uri: uri.to_owned(), media, text })
+    }
+
+    /// What a resource is about, if there is such a resource.
+    pub(super) fn subject(&mut self, uri: &str) -> Option<Subject> {
+        if RESOURCES.iter().any(|resource| resource.uri == uri) {
+            let all = uri == ALL_TASKS;
+            return Some(if all { Subject::All } else { Subject::Nothing });
+        }
+        let (name, part) = part_of(uri.strip_prefix(ALL_TASKS)?.strip_prefix('/')?);
+        let id = self.one_named(name)?;
+        let worktree = self.look(id)?.record.worktree.is_some();
+        let known = ["", "result", "events", "stderr"].contains(&part);
+        (known || (part == "diff" && worktree)).then_some(Subject::One(id))
     }
 
     /// What this server is and where it keeps things.
@@ -73,11 +90,7 @@ impl Server {
         let mut out = String::new();
         json::object(&mut out, |o| {
             o.str("name", "codex-mcp-swarm").str("version", mcp::VERSION);
-            o.array("tools", |a| {
-                for tool in Tool::ALL {
-                    a.str(tool.name());
-                }
-            });
+            o.strs("tools", Tool::ALL.map(Tool::name));
             o.object("capabilities", |o| {
                 o.bool("structured", settings.flags.structured);
                 o.bool("resume", !settings.flags.ephemeral);
@@ -104,11 +117,7 @@ impl Server {
         let flags = &self.settings.flags;
         let mut out = String::new();
         json::object(&mut out, |o| {
-            o.array("config", |a| {
-                for word in &flags.config {
-                    a.str(&settings::shown(word));
-                }
-            });
+            o.strs("config", flags.config.iter().map(|word| settings::shown(word)));
             o.bool("skip-git-repo-check", flags.skip_git_repo_check);
             o.bool("ephemeral", flags.ephemeral).bool("structured", flags.structured);
             o.maybe_str("codex", flags.codex.as_deref());
@@ -137,8 +146,8 @@ impl Server {
 
     /// A task, or a part of it: what stands behind `tasks/` in the URI.
     fn task_part(&mut self, rest: &str) -> Option<(String, &'static str)> {
-        let (name, part) = rest.split_once('/').unwrap_or((rest, ""));
-        let id = Id::read(name)?;
+        let (name, part) = part_of(rest);
+        let id = self.one_named(name)?;
         self.look(id)?.catch_up();
         let view = self.view(id)?;
         Some(match part {
@@ -152,6 +161,26 @@ impl Server {
             _ => return None,
         })
     }
+}
+
+/// The task and the part of it that stand behind `tasks/` in a URI.
+fn part_of(rest: &str) -> (&str, &str) {
+    rest.split_once('/').unwrap_or((rest, ""))
+}
+
+/// The URI that a request is about.
+pub(super) fn uri_of<'a>(params: &'a Value<'_>) -> Result<&'a str, Error> {
+    let uri = params.get("uri").and_then(Value::as_str);
+    uri.ok_or_else(|| Error::invalid_params("uri is missing"))
+}
+
+/// There is no resource of this URI, as the revision has it.
+pub(super) fn no_resource(uri: &str, revision: Revision) -> Error {
+    let code =
+        if revision.is_stateless() { Error::INVALID_PARAMS } else { Error::RESOURCE_NOT_FOUND };
+    Error::new(code, format!("Resource not found: {uri}")).with(|o| {
+        o.str("uri", uri);
+    })
 }
 
 /// The beginning of a file of a task, at most `limit` bytes.

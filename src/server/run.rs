@@ -7,8 +7,8 @@ use crate::lines::{Line, Lines};
 use crate::log;
 use crate::settings::Settings;
 use crate::supervisor;
-use crate::sys::{self, PIPE_BUF, PollFd, Signal, Signals};
-use crate::task::Id;
+use crate::sys::{self, Arrivals, PIPE_BUF, PollFd, Signal, Signals};
+use crate::task::{Id, Store};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -47,6 +47,7 @@ pub fn serve(settings: Settings, here: PathBuf) -> io::Result<()> {
         outbox: VecDeque::new(),
         supervisors: Vec::new(),
         watches: Vec::new(),
+        records: None,
         children: Vec::new(),
         task_dir: settings.task_dir.clone(),
         client_gone: false,
@@ -81,6 +82,8 @@ struct Run {
     supervisors: Vec<(Id, UnixStream)>,
     /// The supervisors of other servers whose end somebody waits for.
     watches: Vec<(Id, OwnedFd)>,
+    /// Tells of the records that others write, while somebody wants to hear of them.
+    records: Option<Arrivals>,
     /// The supervisors to reap.
     children: Vec<Child>,
     /// Where they find their tasks.
@@ -95,14 +98,14 @@ struct Run {
 struct Ready {
     /// A signal came.
     signals: bool,
-    /// The client wrote, or hung up.
-    input: bool,
-    /// The client can be written to, or hung up.
-    output: bool,
+    /// The client wrote; it can be written to; either also when it hung up.
+    client: [bool; 2],
     /// Supervisors of ours that said something.
     supervisors: Vec<Id>,
     /// Supervisors of others that ended.
     watches: Vec<Id>,
+    /// Records were written.
+    records: bool,
 }
 
 impl Run {
@@ -120,13 +123,20 @@ impl Run {
             self.watches.retain(|(watched, _)| *watched != id);
             self.tell(core, Event::Gone(id));
         }
+        if ready.records {
+            let names = self.records.as_mut().map(Arrivals::take).unwrap_or_default();
+            for id in names.iter().filter_map(|name| Store::recorded(name)) {
+                self.tell(core, Event::Recorded(id));
+            }
+        }
         if core.deadline().is_some_and(|due| due <= self.start.elapsed()) {
             self.tell(core, Event::Tick);
         }
-        if ready.input {
+        let [input, output] = ready.client;
+        if input {
             self.read(core);
         }
-        if ready.output {
+        if output {
             self.write();
         }
     }
@@ -143,6 +153,7 @@ impl Run {
         ];
         fds.extend(self.supervisors.iter().map(|(_, socket)| PollFd::reading(socket.as_fd())));
         fds.extend(self.watches.iter().map(|(_, process)| PollFd::reading(process.as_fd())));
+        fds.extend(self.records.iter().map(|records| PollFd::reading(records.fd())));
         let timeout = deadline.map(|due| due.saturating_sub(self.start.elapsed()));
         if let Err(why) = sys::poll(&mut fds, timeout) {
             log::warning(&format!("poll failed: {why}"));
@@ -152,10 +163,10 @@ impl Run {
         let mut next = || answers.next().unwrap_or(false);
         Ready {
             signals: next(),
-            input: next(),
-            output: next(),
+            client: [next(), next()],
             supervisors: self.supervisors.iter().filter(|_| next()).map(|(id, _)| *id).collect(),
             watches: self.watches.iter().filter(|_| next()).map(|(id, _)| *id).collect(),
+            records: next(),
         }
     }
 
@@ -189,6 +200,14 @@ impl Run {
                 Action::Cancel(id) => self.word(id, supervisor::CANCEL),
                 Action::Detach(id) => self.word(id, supervisor::DETACH),
                 Action::Watch(id, process) => self.watches.push((id, process)),
+                Action::WatchRecords(true) => {
+                    let watched = Arrivals::watch(&self.task_dir);
+                    let unheard = |why: &io::Error| {
+                        log::info(&format!("only tasks of this server are told of: {why}"));
+                    };
+                    self.records = watched.inspect_err(unheard).ok();
+                }
+                Action::WatchRecords(false) => self.records = None,
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What each tool does, and what it answers.
 
-use super::core::{Action, Awaits, Outcome, Server};
+use super::core::{Action, Server};
+use super::open::{Awaits, Outcome};
 use super::report::{self, View};
 use super::watched::Watched;
 use crate::codex::Request;
@@ -11,7 +12,7 @@ use crate::mcp::ToolResult;
 use crate::mcp::tool::Tool;
 use crate::task::identity::Life;
 use crate::task::store::Part;
-use crate::task::{Id, Record, Status, Usage, Worktree};
+use crate::task::{Id, LongId, Record, Status, Usage, Worktree};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::fs;
@@ -233,8 +234,10 @@ impl Server {
         };
         let mut command = vec![codex];
         command.extend(request.words(&self.settings, &task)?);
+        let long_id = LongId::random(id).map_err(|why| self.cannot_write(&why))?;
         let record = Record {
             id,
+            long_id: Some(long_id),
             status: Status::Queued,
             attached,
             command,
@@ -245,6 +248,7 @@ impl Server {
             thread: request.thread.clone().filter(|_| !request.fork),
             usage_before: order.usage_before,
             usage: None,
+            asked: self.now.wall,
             started: self.now.wall,
             completed: None,
             supervisor: None,
@@ -277,11 +281,8 @@ impl Server {
                 _ => ToolResult::refusal(format!("task {id} was not started: {cause}")),
             };
         }
-        let mut text = format!("Task ID: {id}\n");
-        if let Some(worktree) = &record.worktree {
-            let _ = writeln!(text, "Worktree Path: {}", worktree.path);
-            let _ = writeln!(text, "Worktree Branch: {}", worktree.branch);
-        }
+        let mut text = String::new();
+        view.brief(&mut text);
         let _ = write!(
             text,
             "\nIt runs in the background. When you have started all you need, call \
@@ -312,7 +313,7 @@ impl Server {
     }
 
     /// What it takes to tell of these tasks.
-    fn views(&self, ids: &[Id]) -> Vec<View<'_>> {
+    pub(super) fn views(&self, ids: &[Id]) -> Vec<View<'_>> {
         ids.iter().filter_map(|id| self.view(*id)).collect()
     }
 
@@ -379,7 +380,13 @@ impl Server {
                 ));
             }
         }
-        for id in &ids {
+        self.end(&ids);
+        Ok(Awaits::Cancelled(ids, unknown, self.now.steady + CANCEL_WAIT))
+    }
+
+    /// Tells these tasks to end, as far as they have not.
+    pub(super) fn end(&mut self, ids: &[Id]) {
+        for id in ids {
             let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
             if task.ours {
                 self.act(Action::Cancel(*id));
@@ -389,7 +396,6 @@ impl Server {
                 }
             }
         }
-        Ok(Awaits::Cancelled(ids, unknown, self.now.steady + CANCEL_WAIT))
     }
 
     /// The answer of `codex_cancel`.
@@ -432,13 +438,35 @@ impl Server {
         let many = many.and_then(Value::as_array).unwrap_or_default();
         let (mut ids, mut unknown) = (Vec::new(), Vec::new());
         for name in many.iter().chain(one).filter_map(Value::as_str) {
-            match Id::read(name).filter(|id| self.look(*id).is_some()) {
-                Some(id) if !ids.contains(&id) => ids.push(id),
-                Some(_) => {}
-                None => unknown.push(name.to_owned()),
+            let named = self.named(name);
+            if named.is_empty() {
+                unknown.push(name.to_owned());
+            }
+            for id in named {
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
             }
         }
         (ids, unknown)
+    }
+
+    /// The tasks that an id names, in either of its forms.
+    fn named(&mut self, name: &str) -> Vec<Id> {
+        let mut named = match Id::read(name) {
+            Some(id) => vec![id],
+            None => self.held(name).map_or(Vec::new(), |held| held.tasks().to_vec()),
+        };
+        named.retain(|id| self.look(*id).is_some());
+        named
+    }
+
+    /// The one task that an id names, in either of its forms.
+    pub(super) fn one_named(&mut self, name: &str) -> Option<Id> {
+        match self.named(name)[..] {
+            [id] => Some(id),
+            _ => None,
+        }
     }
 }
 

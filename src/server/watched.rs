@@ -30,6 +30,8 @@ pub struct Watched {
     pub ours: bool,
     /// Its end will be told, though it is not ours.
     pub awaited: bool,
+    /// How it stood when those who listen were told last.
+    pub told: Option<Status>,
 }
 
 impl Watched {
@@ -37,7 +39,7 @@ impl Watched {
     pub fn new(store: &Store, record: Record, ours: bool) -> Watched {
         let spool = Spool::new(store.path(record.id, Part::Stdout));
         let transcript = Transcript::default();
-        Watched { record, transcript, spool, whole: false, ours, awaited: false }
+        Watched { record, transcript, spool, whole: false, ours, awaited: false, told: None }
     }
 
     /// The id.
@@ -88,9 +90,7 @@ impl Watched {
         self.record.status = verdict.status;
         self.record.inferred = true;
         // it ended when it was last heard of, not when somebody looked
-        let heard =
-            self.quiet(store).map_or(self.record.started, |quiet| now.saturating_sub(quiet));
-        self.record.completed = Some(heard.max(self.record.started));
+        self.record.completed = Some(self.heard(store, now));
         self.record.thread = self.thread().map(str::to_owned);
         self.record.usage = self.transcript.usage.or(self.record.usage);
         if verdict.status == Status::Failed {
@@ -153,6 +153,12 @@ impl Watched {
             stderr: &tail(store, self.id(), Part::Stderr, 4096),
             exit: self.record.exit,
         })
+    }
+
+    /// When it was last heard of; milliseconds since 1970.
+    pub fn heard(&self, store: &Store, now: u64) -> u64 {
+        let quiet = self.quiet(store).map(|quiet| now.saturating_sub(quiet));
+        self.record.completed.or(quiet).unwrap_or(self.record.started).max(self.record.started)
     }
 
     /// How long it has said nothing, in milliseconds.

@@ -1,4 +1,4 @@
-//! The name of a task: eight lower-case hexadecimal digits.
+//! The names of a task: eight lower-case hexadecimal digits, and 32 for clients that look after it.
 
 use std::fmt;
 use std::fs::File;
@@ -29,6 +29,36 @@ impl fmt::Display for Id {
     }
 }
 
+/// The id of a task as clients get it that look after tasks themselves: so long that nobody can
+/// guess it, as MCP's tasks extension wants it. It begins with the id of a task of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LongId([Id; 4]);
+
+impl LongId {
+    /// A new one that begins with this id.
+    pub fn random(id: Id) -> io::Result<LongId> {
+        Ok(LongId([id, Id::random()?, Id::random()?, Id::random()?]))
+    }
+
+    /// Reads a long id exactly as it is written out.
+    pub fn read(text: &str) -> Option<LongId> {
+        let part = |from: usize| Id::read(text.get(from..from + 8)?);
+        let parts = [part(0)?, part(8)?, part(16)?, part(24)?];
+        (text.len() == 32).then_some(LongId(parts))
+    }
+
+    /// The id that it begins with.
+    pub fn short(self) -> Id {
+        self.0[0]
+    }
+}
+
+impl fmt::Display for LongId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| part.fmt(f))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +69,18 @@ mod tests {
         for text in ["", "0c0ffee", "00C0FFEE", "00c0ffee0", "../../..", "+0c0ffee", "00c0ffeg"] {
             assert_eq!(Id::read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_id_begins_with_a_short_one() {
+        let text = "00c0ffee0123456789abcdef00000000";
+        let id = LongId::read(text).expect("a long id");
+        assert_eq!((id.to_string(), id.short().to_string()), (text.into(), "00c0ffee".into()));
+        for text in ["00c0ffee", &text[1..], &text.to_uppercase(), &format!("{text}0"), "é"] {
+            assert_eq!(LongId::read(text), None, "{text}");
+        }
+        let short = id.short();
+        let new = LongId::random(short).expect("random numbers");
+        assert!(new.short() == short && new != LongId::random(short).expect("random numbers"));
     }
 }

@@ -2,6 +2,7 @@
 //! MCP nor what Codex writes.
 
 mod git;
+pub mod group;
 pub mod id;
 pub mod identity;
 pub mod record;
@@ -10,7 +11,8 @@ pub mod spool;
 pub mod store;
 pub mod worktree;
 
-pub use id::Id;
+pub use group::Group;
+pub use id::{Id, LongId};
 pub use record::{Record, Status, Usage};
 pub use store::Store;
 pub use worktree::Worktree;

@@ -5,6 +5,7 @@
 
 use super::Id;
 use super::Worktree;
+use super::id::LongId;
 use super::identity::{Place, Process};
 use crate::json::{self, Object, Value};
 
@@ -101,6 +102,8 @@ impl Usage {
 pub struct Record {
     /// Its name.
     pub id: Id,
+    /// Its name among the tasks of MCP's extension. Records of other programs have none.
+    pub long_id: Option<LongId>,
     /// How far it is.
     pub status: Status,
     /// It ends with the server that started it: somebody waits for the reply to the very call.
@@ -121,7 +124,9 @@ pub struct Record {
     pub usage_before: Option<Usage>,
     /// The thread's tokens after this task.
     pub usage: Option<Usage>,
-    /// When it was asked for, then when codex was started; milliseconds since 1970.
+    /// When it was asked for; milliseconds since 1970.
+    pub asked: u64,
+    /// The same, and from when on codex was started that.
     pub started: u64,
     /// When it ended.
     pub completed: Option<u64>,
@@ -149,12 +154,11 @@ impl Record {
         let mut out = String::new();
         json::object(&mut out, |o| {
             o.str("task_id", &self.id.to_string()).str("status", self.status.name());
+            if let Some(long_id) = self.long_id {
+                o.str("mcp_task_id", &long_id.to_string());
+            }
             o.bool("attached", self.attached);
-            o.array("command", |a| {
-                for word in &self.command {
-                    a.str(word);
-                }
-            });
+            o.strs("command", &self.command);
             o.str("cwd", &self.cwd).raw("settings", &self.settings);
             o.maybe_str("model", self.model.as_deref());
             o.maybe_str("sandbox", self.sandbox.as_deref());
@@ -164,7 +168,7 @@ impl Record {
                     o.object(key, |o| usage.write(o));
                 }
             }
-            o.raw("started_at", &seconds(self.started));
+            o.raw("asked_at", &seconds(self.asked)).raw("started_at", &seconds(self.started));
             if let Some(completed) = self.completed {
                 o.raw("completed_at", &seconds(completed));
             }
@@ -217,8 +221,11 @@ impl Record {
             Some(Value::String(line)) => vec![line.clone().into_owned()],
             _ => Vec::new(),
         };
+        let started = value.get("started_at").and_then(millis)?;
+        let long_id = string("mcp_task_id").as_deref().and_then(LongId::read);
         Some(Record {
             id,
+            long_id: long_id.filter(|long_id| long_id.short() == id),
             status: Status::named(&string("status")?)?,
             attached: value.get("attached").and_then(Value::as_bool).unwrap_or(false),
             command,
@@ -232,7 +239,8 @@ impl Record {
             thread: string("thread_id"),
             usage_before: usage("usage_before"),
             usage: usage("usage"),
-            started: value.get("started_at").and_then(millis)?,
+            asked: value.get("asked_at").and_then(millis).unwrap_or(started),
+            started,
             completed: value.get("completed_at").and_then(millis),
             supervisor: process("supervisor_pid", "supervisor_start_time"),
             codex: process("pid", "pid_start_time"),
@@ -274,7 +282,7 @@ fn process(o: &mut Object<'_>, keys: [&str; 2], process: Option<&Process>) {
 }
 
 /// Milliseconds as the seconds that the Python package writes.
-fn seconds(millis: u64) -> String {
+pub fn seconds(millis: u64) -> String {
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
@@ -282,7 +290,7 @@ fn seconds(millis: u64) -> String {
 const END_OF_TIME: u64 = 253_402_300_799_000;
 
 /// Seconds as milliseconds.
-fn millis(value: &Value<'_>) -> Option<u64> {
+pub fn millis(value: &Value<'_>) -> Option<u64> {
     value.as_thousandths().map(|millis| millis.min(END_OF_TIME))
 }
 
@@ -304,6 +312,7 @@ mod tests {
         let process = |pid| Process { pid, start: Some(99), place: Some(place.clone()) };
         let full = Record {
             id,
+            long_id: LongId::read("1a2b3c4d00000000ffffffff01234567"),
             status: Status::Failed,
             attached: true,
             command: vec!["/bin/codex".into(), "exec".into()],
@@ -314,6 +323,7 @@ mod tests {
             thread: Some("t".into()),
             usage_before: Some(Usage { input: 1, cached: 2, output: 3, reasoning: 4 }),
             usage: Some(Usage::default()),
+            asked: 1_795_436_999_000,
             started: 1_795_437_000_123,
             completed: Some(1_795_437_001_000),
             supervisor: Some(process(70)),
@@ -335,6 +345,7 @@ mod tests {
         };
         assert_eq!(Record::read(id, full.write().as_bytes()), Some(full.clone()));
         let bare = Record {
+            long_id: None,
             attached: false,
             model: None,
             sandbox: None,

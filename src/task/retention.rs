@@ -2,7 +2,7 @@
 
 use super::store::Part;
 use super::worktree::{self, Outcome};
-use super::{Id, Record, Status, Store, Worktree};
+use super::{Id, LongId, Record, Status, Store, Worktree};
 use crate::sys;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -55,6 +55,9 @@ impl Sweep<'_> {
                 self.remove(record, tell);
             }
         }
+        for id in self.store.groups() {
+            self.remove_group(id, tell);
+        }
         // a prompt without a record: its server ended in between
         for id in self.store.ids(Part::Prompt) {
             let path = self.store.path(id, Part::Prompt);
@@ -62,6 +65,24 @@ impl Sweep<'_> {
             if alone && !changed_within(&path, self.max_age.max(INTERVAL)) {
                 self.remove_files(id, "was never started", tell);
             }
+        }
+    }
+
+    /// Removes a group that is old, once all its tasks are too.
+    fn remove_group(&self, id: LongId, tell: &mut dyn FnMut(String)) {
+        let Some(group) = self.store.read_group(id) else { return };
+        let age = Duration::from_millis(self.now.saturating_sub(group.created));
+        let gone = |id: &Id| {
+            self.store.read(*id).is_none_or(|record| expired(&record, self.max_age, self.now))
+        };
+        if age < self.max_age || !group.tasks.iter().all(gone) {
+            return;
+        }
+        if self.dry {
+            return tell(format!("call {id}: is old; would remove its file"));
+        }
+        if let Err(why) = self.store.remove_group(id) {
+            tell(format!("call {id}: is old; cannot remove its file: {why}"));
         }
     }
 

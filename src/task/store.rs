@@ -1,6 +1,6 @@
 //! The task directory: what files a task has, and how they are made, replaced and read.
 
-use super::{Id, Record};
+use super::{Group, Id, LongId, Record};
 use crate::sys;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -89,6 +89,12 @@ impl Store {
         self.directory.join(format!("{id}.{}", part.suffix()))
     }
 
+    /// The task whose record a file of this name is.
+    pub fn recorded(name: &str) -> Option<Id> {
+        let (id, suffix) = name.split_once('.')?;
+        Id::read(id).filter(|_| suffix == Part::Meta.suffix())
+    }
+
     /// Makes an id that no task here has, and the file of its prompt, which claims the id.
     pub fn claim(&self, prompt: &str) -> io::Result<Id> {
         loop {
@@ -118,10 +124,15 @@ impl Store {
 
     /// Replaces a file of a task as a whole. `durable`: it is on the disk itself when this returns.
     pub fn replace(&self, id: Id, part: Part, content: &[u8], durable: bool) -> io::Result<()> {
-        let target = self.path(id, part);
-        let interim = self.directory.join(format!(".{id}.{}", std::process::id()));
+        self.replace_file(&self.path(id, part), content, durable)
+    }
+
+    /// Replaces a file in the directory as a whole.
+    fn replace_file(&self, target: &Path, content: &[u8], durable: bool) -> io::Result<()> {
+        let name = target.file_stem().unwrap_or_default().to_string_lossy();
+        let interim = self.directory.join(format!(".{name}.{}", std::process::id()));
         let result = write_through(&interim, content, durable)
-            .and_then(|()| fs::rename(&interim, &target))
+            .and_then(|()| fs::rename(&interim, target))
             .and_then(|()| if durable { File::open(&self.directory)?.sync_all() } else { Ok(()) });
         result.map_err(|why| {
             let _ = fs::remove_file(&interim);
@@ -131,24 +142,51 @@ impl Store {
 
     /// A task's record. `None` if there is none that can be read.
     pub fn read(&self, id: Id) -> Option<Record> {
-        let mut text = Vec::new();
-        let file = sys::open_own(&self.path(id, Part::Meta)).ok()?;
-        file.take(RECORD_LIMIT).read_to_end(&mut text).ok()?;
-        Record::read(id, &text)
+        Record::read(id, &read_own(&self.path(id, Part::Meta))?)
+    }
+
+    /// Where a group is.
+    fn group_path(&self, id: LongId) -> PathBuf {
+        self.directory.join(format!("{id}.group"))
+    }
+
+    /// Writes a group. It is on the disk itself when this returns.
+    pub fn write_group(&self, group: &Group) -> io::Result<()> {
+        self.replace_file(&self.group_path(group.id), group.write().as_bytes(), true)
+    }
+
+    /// A group. `None` if there is none that can be read.
+    pub fn read_group(&self, id: LongId) -> Option<Group> {
+        Group::read(id, &read_own(&self.group_path(id))?)
+    }
+
+    /// Removes a group. Its tasks stay.
+    pub fn remove_group(&self, id: LongId) -> io::Result<()> {
+        fs::remove_file(self.group_path(id))
+    }
+
+    /// The ids of all groups.
+    pub fn groups(&self) -> Vec<LongId> {
+        self.names(|name, suffix| LongId::read(name).filter(|_| suffix == "group"))
     }
 
     /// The ids of all tasks that have a file of this kind.
     pub fn ids(&self, part: Part) -> Vec<Id> {
+        self.names(|name, suffix| Id::read(name).filter(|_| suffix == part.suffix()))
+    }
+
+    /// What `read` makes of the names in the directory, before and behind their first dot; sorted.
+    fn names<T: Ord>(&self, read: impl Fn(&str, &str) -> Option<T>) -> Vec<T> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let mut ids: Vec<Id> = entries
+        let mut all: Vec<T> = entries
             .filter_map(|entry| {
                 let name = entry.file_name();
-                let (id, suffix) = name.to_str()?.split_once('.')?;
-                if suffix == part.suffix() { Id::read(id) } else { None }
+                let (name, suffix) = name.to_str()?.split_once('.')?;
+                read(name, suffix)
             })
             .collect();
-        ids.sort_unstable();
-        ids
+        all.sort_unstable();
+        all
     }
 
     /// Removes every file of a task.
@@ -172,6 +210,13 @@ impl Store {
             let _ = fs::remove_file(self.path(id, part));
         }
     }
+}
+
+/// What is in a file of ours that holds a record.
+fn read_own(path: &Path) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    sys::open_own(path).ok()?.take(RECORD_LIMIT).read_to_end(&mut text).ok()?;
+    Some(text)
 }
 
 /// Writes a file anew.

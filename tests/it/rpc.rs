@@ -177,15 +177,7 @@ fn notifications_and_stray_replies_are_never_answered() {
 fn methods_that_are_not_offered_are_unknown() {
     let dir = Dir::new();
     let mut server = dir.server();
-    for method in [
-        "nope",
-        "prompts/list",
-        "logging/setLevel",
-        "completion/complete",
-        "server/discover",
-        "",
-        "tools",
-    ] {
+    for method in ["nope", "prompts/list", "logging/setLevel", "completion/complete", "", "tools"] {
         assert_eq!(code(&server.ask(method, "{}")), -32601, "{method}");
     }
     // Params may be left out.

@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// The modules from low to high: a file knows its own module and those in the rows above it.
-const RANKS: [&[&str]; 11] = [
+const RANKS: [&[&str]; 13] = [
     &["json", "sys", "clock", "lines", "cli"],
-    &["log", "rpc", "mcp", "task"],
-    &["settings"],
+    &["log", "rpc", "task"],
+    &["settings", "mcp"],
     &["codex", "console"],
-    &["supervisor", "server::watched"],
+    &["supervisor", "server::watched", "server::open"],
     &["server::report"],
     &["server::core"],
-    &["server::tools"],
+    &["server::waiting", "server::handles", "server::tools"],
     &["server::resources"],
+    &["server::updates"],
+    &["server::requests"],
     &["server::run"],
     &["server", "main"],
 ];
@@ -26,13 +28,14 @@ const RANKS: [&[&str]; 11] = [
 /// The same inside of a module: its files and directories from low to high. What stands in its `mod.rs`
 /// is `mod`, and above all of them where that is not in the table.
 const INSIDE: [(&str, &[&[&str]]); 4] = [
-    ("mcp", &[&["revision", "tool"], &["schema"]]),
+    ("mcp", &[&["revision", "tool"], &["client"], &["schema"]]),
     (
         "task",
         &[
             &["id", "git", "identity", "spool"],
             &["worktree"],
             &["record"],
+            &["group"],
             &["store"],
             &["retention"],
         ],

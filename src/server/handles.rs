@@ -1,0 +1,399 @@
+//! MCP's tasks extension: a call whose client gets a task to look after in place of the result. The
+//! task is on disk before the client hears of it, and any later server answers for it.
+
+use super::core::{Action, Server};
+use super::open::{Asked, Awaits, Call};
+use crate::clock;
+use crate::json::{Object, Value};
+use crate::log;
+use crate::mcp::{Kind, Revision, ToolResult};
+use crate::rpc::Error;
+use crate::task::{Group, Id, LongId, Status};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// How often a client is to ask how a task stands; milliseconds. Claude Code takes it at its word.
+const POLL: u64 = 1000;
+
+/// What a client looks after.
+pub(super) enum Held {
+    /// One task, the result is its answer: of `codex`, `codex_async` and `codex_reply`.
+    Task(LongId, Id),
+    /// Several tasks: of `codex_batch` and `codex_wait`.
+    Group(Group),
+}
+
+impl Held {
+    /// Its name.
+    pub fn id(&self) -> LongId {
+        match self {
+            Held::Task(long_id, _) => *long_id,
+            Held::Group(group) => group.id,
+        }
+    }
+
+    /// The tasks of ours that it is made of.
+    pub fn tasks(&self) -> &[Id] {
+        match self {
+            Held::Task(_, id) => std::slice::from_ref(id),
+            Held::Group(group) => &group.tasks,
+        }
+    }
+}
+
+/// How far it is.
+pub(super) enum State {
+    /// It goes on.
+    Working,
+    /// It has ended with this result.
+    Completed(ToolResult),
+    /// It was taken back.
+    Cancelled,
+}
+
+impl Server {
+    /// What a client looks after under this id.
+    pub(super) fn held(&mut self, name: &str) -> Option<Held> {
+        let long_id = LongId::read(name)?;
+        let id = long_id.short();
+        if self.look(id).is_some_and(|task| task.record.long_id == Some(long_id)) {
+            return Some(Held::Task(long_id, id));
+        }
+        let group = self.store.read_group(long_id)?;
+        for id in &group.tasks {
+            self.look(*id);
+        }
+        Some(Held::Group(group))
+    }
+
+    /// What it waits for, as the call did that it comes from.
+    fn awaits(&self, held: &Held) -> Awaits {
+        match held {
+            Held::Task(_, id) => Awaits::Answer(*id),
+            Held::Group(group) if group.own => Awaits::All(group.tasks.clone()),
+            Held::Group(group) => Awaits::Wait {
+                ids: group.tasks.clone(),
+                unknown: group.unknown.clone(),
+                any: group.any,
+                deadline: self.steady(group.deadline),
+            },
+        }
+    }
+
+    /// A moment on the wall's clock as one in steady time.
+    fn steady(&self, wall: Option<u64>) -> Duration {
+        let ahead = wall.map(|wall| Duration::from_millis(wall.saturating_sub(self.now.wall)));
+        ahead.map_or(Duration::MAX, |ahead| self.now.steady.saturating_add(ahead))
+    }
+
+    /// When it ends whether or not its tasks have.
+    pub(super) fn end_of(&self, held: &Held) -> Option<Duration> {
+        self.awaits(held).deadline()
+    }
+
+    /// How it stands.
+    pub(super) fn state(&mut self, held: &Held) -> State {
+        for id in held.tasks() {
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.catch_up();
+            }
+        }
+        let cancelled = match held {
+            Held::Task(_, id) => {
+                self.tasks.get(id).is_some_and(|task| task.record.status == Status::Cancelled)
+            }
+            Held::Group(group) => group.cancelled.is_some(),
+        };
+        let awaits = self.awaits(held);
+        match (cancelled, self.is_done(&awaits)) {
+            (true, _) => State::Cancelled,
+            (false, true) => State::Completed(self.answer(&awaits)),
+            (false, false) => State::Working,
+        }
+    }
+
+    /// When it was made and when it was last heard of; milliseconds since 1970.
+    fn moments(&self, held: &Held) -> [u64; 2] {
+        let tasks = held.tasks().iter().filter_map(|id| self.tasks.get(id));
+        let heard = tasks.map(|task| task.heard(&self.store, self.now.wall)).max();
+        let (made, heard) = match held {
+            Held::Task(_, id) => {
+                (self.tasks.get(id).map_or(self.now.wall, |task| task.record.asked), heard)
+            }
+            Held::Group(group) => (group.created, group.cancelled.or(heard)),
+        };
+        [made, heard.unwrap_or(made).max(made)]
+    }
+
+    /// Writes how it stands.
+    pub(super) fn write_state(&self, o: &mut Object<'_>, held: &Held, state: &State) {
+        let name = match state {
+            State::Working => "working",
+            State::Completed(_) => "completed",
+            State::Cancelled => "cancelled",
+        };
+        o.str("taskId", &held.id().to_string()).str("status", name);
+        if let Some(busy) = self.busy(held.tasks(), None) {
+            o.str("statusMessage", &self.doing(held.tasks(), busy));
+        }
+        let [made, heard] = self.moments(held).map(clock::utc);
+        o.str("createdAt", &made).str("lastUpdatedAt", &heard);
+        match self.settings.kept().map(|kept| u64::try_from(kept.as_millis())) {
+            Some(kept) => o.int("ttlMs", kept.unwrap_or(u64::MAX >> 11)),
+            None => o.raw("ttlMs", "null"),
+        };
+        o.int("pollIntervalMs", POLL);
+        if let State::Completed(result) = state {
+            o.object("result", |o| {
+                o.str("resultType", "complete");
+                result.write(o, Revision::V2026_07_28);
+            });
+        }
+    }
+
+    /// Deals with `tasks/get`, `tasks/update` and `tasks/cancel`.
+    pub(super) fn on_task(
+        &mut self,
+        asked: &Asked,
+        method: &str,
+        params: &Value<'_>,
+    ) -> Result<(), Error> {
+        asked.client.must_take_tasks()?;
+        let name = params.get("taskId").and_then(Value::as_str);
+        let name = name.ok_or_else(|| Error::invalid_params("taskId is missing"))?;
+        let unknown = || Error::invalid_params(format!("there is no task {name:?}"));
+        let held = self.held(name).ok_or_else(unknown)?;
+        match method {
+            "tasks/get" => {
+                let state = self.state(&held);
+                let line = asked.result(Kind::Answer, |o| self.write_state(o, &held, &state));
+                self.answer_line(line, asked.batch);
+                return Ok(());
+            }
+            "tasks/cancel" => self.take_back(held)?,
+            // no task here ever asks for input
+            _ => {}
+        }
+        self.reply(asked, Kind::Answer, |_| {});
+        Ok(())
+    }
+
+    /// The client does not want it any more. What it had only waited for goes on.
+    fn take_back(&mut self, held: Held) -> Result<(), Error> {
+        if !matches!(self.state(&held), State::Working) {
+            return Ok(());
+        }
+        match held {
+            Held::Task(_, id) => self.end(&[id]),
+            Held::Group(mut group) => {
+                group.cancelled = Some(self.now.wall);
+                let internal = |why: std::io::Error| Error::new(Error::INTERNAL, why.to_string());
+                self.store.write_group(&group).map_err(internal)?;
+                if group.own {
+                    self.end(&group.tasks);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the client a task to look after in place of the result of a call that goes on. `false`:
+    /// it could not be written down, and the call waits as if the client took no tasks.
+    pub(super) fn hand_out(&mut self, call: &Call) -> bool {
+        let held = match self.hold(&call.awaits) {
+            Ok(Some(held)) => held,
+            Ok(None) => return false,
+            Err(why) => {
+                log::warning(&format!("a call stays open, and does not become a task: {why}"));
+                return false;
+            }
+        };
+        for id in call.awaits.own_tasks() {
+            self.act(Action::Detach(*id));
+        }
+        self.hand(&call.asked, &held);
+        true
+    }
+
+    /// Gives the client of `codex_async` a task to look after. `false`: it was not started, and the
+    /// result says why.
+    pub(super) fn hand_out_started(&mut self, call: &Call) -> bool {
+        let Awaits::Start(id) = call.awaits else { return false };
+        let begun = self.tasks.get(&id).filter(|task| task.record.codex.is_some());
+        let Some(long_id) = begun.and_then(|task| task.record.long_id) else { return false };
+        self.hand(&call.asked, &Held::Task(long_id, id));
+        true
+    }
+
+    /// Writes down what a call waits for, where its tasks do not say it.
+    fn hold(&self, awaits: &Awaits) -> std::io::Result<Option<Held>> {
+        let ids = awaits.tasks();
+        let Some(first) = ids.first() else { return Ok(None) };
+        let mut group = Group {
+            id: LongId::random(*first)?,
+            tasks: ids.to_vec(),
+            unknown: Vec::new(),
+            own: true,
+            any: false,
+            deadline: None,
+            created: self.now.wall,
+            cancelled: None,
+        };
+        match awaits {
+            Awaits::Start(_) | Awaits::Cancelled(..) => return Ok(None),
+            Awaits::Answer(id) => {
+                let long_id = self.tasks.get(id).and_then(|task| task.record.long_id);
+                return Ok(long_id.map(|long_id| Held::Task(long_id, *id)));
+            }
+            Awaits::All(_) => {}
+            Awaits::Wait { unknown, any, deadline, .. } => {
+                let ahead = deadline.saturating_sub(self.now.steady).as_millis();
+                let ahead = u64::try_from(ahead).unwrap_or(u64::MAX);
+                group.unknown.clone_from(unknown);
+                (group.own, group.any) = (false, *any);
+                group.deadline = Some(self.now.wall.saturating_add(ahead));
+            }
+        }
+        self.store.write_group(&group)?;
+        Ok(Some(Held::Group(group)))
+    }
+
+    /// Answers a call with a task to look after.
+    fn hand(&mut self, asked: &Asked, held: &Held) {
+        let meanwhile = self.meanwhile(held);
+        let state = self.state(held);
+        let kind = Kind::Task(&meanwhile);
+        let line = asked.result(kind, |o| self.write_state(o, held, &state));
+        self.answer_line(line, asked.batch);
+    }
+
+    /// What a model is told in place of the result.
+    fn meanwhile(&self, held: &Held) -> String {
+        let ids = held.tasks();
+        let mut text = String::new();
+        for view in self.views(ids) {
+            view.brief(&mut text);
+            if view.task.thread().is_none() {
+                text.push_str("Thread ID: not known yet; codex_status tells it\n");
+            }
+        }
+        let ids: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+        let (runs, ends) =
+            if ids.len() > 1 { ("They run", "all have") } else { ("It runs", "it has") };
+        let _ = write!(
+            text,
+            "\n{runs} in the background. When {ends} ended you are told, with the result: go on with \
+             other work, and neither wait nor poll. codex_status with task_ids [{}] shows what \
+             is being done right now.",
+            ids.join(", ")
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::core::Event;
+    use super::*;
+    use crate::cli::Flags;
+    use crate::clock::Now;
+    use crate::settings::Settings;
+    use std::path::{Path, PathBuf};
+
+    /// A server whose tasks lie in a directory of their own and whose clock is made up.
+    struct Bench {
+        /// The server.
+        server: Server,
+        /// Where its tasks lie.
+        directory: PathBuf,
+    }
+
+    impl Bench {
+        /// A server that has heard nothing yet. Its codex is never run.
+        fn new(name: &str) -> Bench {
+            let directory =
+                std::env::temp_dir().join(format!("swarm-{name}-{}", std::process::id()));
+            let flags = Flags { codex: Some("/bin/sh".into()), ..Flags::default() };
+            let variable = |name: &str| {
+                (name == "CODEX_SWARM_TASK_DIR").then(|| directory.display().to_string())
+            };
+            let (settings, _) = Settings::read(flags, variable, Path::new("/"));
+            Bench { server: Server::new(settings, "/".into()), directory }
+        }
+
+        /// What comes of an event at a moment in microseconds.
+        fn at(&mut self, micros: u64, event: Event<'_>) -> Vec<String> {
+            let steady = Duration::from_micros(micros);
+            let actions = self.server.handle(event, Now { steady, wall: 1_795_437_000_000 });
+            actions.iter().map(|action| format!("{action:?}").replace('\\', "")).collect()
+        }
+
+        /// What comes of a call of a client that takes tasks.
+        fn call(&mut self, tool: &str, arguments: &str) -> Vec<String> {
+            let line = format!(
+                r#"{{"jsonrpc":"2.0","id":"{tool}","method":"tools/call","params":{{"name":"{tool}",
+                "arguments":{arguments},"_meta":{{
+                "io.modelcontextprotocol/protocolVersion":"2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities":
+                {{"extensions":{{"io.modelcontextprotocol/tasks":{{}}}}}}}}}}}}"#
+            );
+            self.at(0, Event::Message(line.as_bytes()))
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    /// Whether these are so many actions that begin like this.
+    fn are(actions: &[String], beginnings: &[&str]) -> bool {
+        let mut pairs = actions.iter().zip(beginnings);
+        actions.len() == beginnings.len() && pairs.all(|(action, begin)| action.starts_with(begin))
+    }
+
+    #[test]
+    fn a_call_becomes_a_task_when_it_was_held_for_its_time_and_not_before() {
+        let mut bench = Bench::new("held");
+        assert!(are(&bench.call("codex", r#"{"prompt":"p"}"#), &["Launch("]));
+        assert_eq!(bench.server.deadline(), Some(Duration::from_secs(75)));
+        assert_eq!(bench.at(74_999_999, Event::Tick), [""; 0]);
+        let actions = bench.at(75_000_000, Event::Tick);
+        assert!(are(&actions, &["Detach(", "Send("]), "{actions:?}");
+        assert!(actions.concat().contains(r#""resultType":"task""#), "{actions:?}");
+        assert_eq!(bench.server.deadline(), None);
+        assert_eq!(bench.at(500_000_000, Event::Tick), [""; 0]);
+    }
+
+    #[test]
+    fn what_waits_for_several_tasks_is_written_down_before_the_client_hears_of_it() {
+        let mut bench = Bench::new("several");
+        let launched = bench.call("codex_batch", r#"{"tasks":[{"prompt":"a"},{"prompt":"b"}]}"#);
+        assert!(are(&launched, &["Launch(", "Launch("]), "{launched:?}");
+        let ids = bench.server.store.ids(crate::task::store::Part::Meta);
+        let ids = ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(",");
+        let waiting = format!(r#"{{"task_ids":[{ids}],"until":"any","timeout":80.5}}"#);
+        assert_eq!(bench.call("codex_wait", &waiting), [""; 0]);
+        let actions = bench.at(75_000_000, Event::Tick);
+        assert!(are(&actions, &["Detach(", "Detach(", "Send(", "Send("]), "{actions:?}");
+        let groups = bench.server.store.groups();
+        let groups: Vec<Group> =
+            groups.into_iter().filter_map(|id| bench.server.store.read_group(id)).collect();
+        assert_eq!(groups.len(), 2, "{groups:?}");
+        assert!(groups.iter().all(|group| actions.concat().contains(&group.id.to_string())));
+        let wait = groups.iter().find(|group| !group.own).expect("the group of the wait");
+        // the clock on the wall stood still
+        assert_eq!((wait.any, wait.deadline), (true, Some(1_795_437_005_500)));
+        assert!(groups.iter().any(|group| group.own && group.deadline.is_none()));
+    }
+
+    #[test]
+    fn a_call_stays_open_where_its_task_cannot_be_written_down() {
+        let mut bench = Bench::new("unwritten");
+        bench.call("codex_batch", r#"{"tasks":[{"prompt":"a"}]}"#);
+        std::fs::remove_dir_all(&bench.directory).expect("it was there");
+        assert_eq!(bench.at(75_000_000, Event::Tick), [""; 0]);
+        assert_eq!(bench.server.deadline(), None);
+    }
+}
