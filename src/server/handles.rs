@@ -171,7 +171,10 @@ impl Server {
                 return Ok(());
             }
             "tasks/cancel" => self.take_back(held)?,
-            // no task here ever asks for input
+            // no task here ever asks for input, so there is nothing that could be answered
+            _ if params.get("inputResponses").and_then(Value::as_object).is_none() => {
+                return Err(Error::invalid_params("inputResponses must be an object"));
+            }
             _ => {}
         }
         self.reply(asked, Kind::Answer, |_| {});
@@ -261,9 +264,9 @@ impl Server {
     /// Answers a call with a task to look after.
     fn hand(&mut self, asked: &Asked, held: &Held) {
         let meanwhile = self.meanwhile(held);
-        let state = self.state(held);
+        // it may have ended by now: the client asks how it stands in any case, and hears it then
         let kind = Kind::Task(&meanwhile);
-        let line = asked.result(kind, |o| self.write_state(o, held, &state));
+        let line = asked.result(kind, |o| self.write_state(o, held, &State::Working));
         self.answer_line(line, asked.batch);
     }
 

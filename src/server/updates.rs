@@ -19,23 +19,21 @@ impl Server {
         params: &Value<'_>,
         begin: bool,
     ) -> Result<(), Error> {
-        let uri = uri_of(params)?.to_owned();
-        let at = self.listeners.iter().position(|listener| listener.asked.is_none());
-        let mut session = at.map_or_else(
-            || Listener { asked: None, resources: Vec::new(), tasks: Vec::new() },
-            |at| self.listeners.remove(at),
-        );
-        let subject = if begin { self.subject(&uri) } else { None };
-        session.resources.retain(|(other, _)| *other != uri);
-        session.resources.extend(subject.map(|subject| (uri.clone(), subject)));
-        if session.resources.is_empty() {
-            self.stop_listening();
-        } else {
-            self.start_listening(session);
-        }
+        let uri = uri_of(params)?;
+        let subject = if begin { self.subject(uri) } else { None };
         if begin && subject.is_none() {
-            return Err(no_resource(&uri, asked.client.revision));
+            return Err(no_resource(uri, asked.client.revision));
         }
+        let wanted = subject.map(|subject| (uri.to_owned(), subject));
+        self.change_listeners(|listeners| {
+            let at = listeners.iter().position(|listener| listener.asked.is_none());
+            let mut resources = at.map_or_else(Vec::new, |at| listeners.remove(at).resources);
+            resources.retain(|(other, _)| other != uri);
+            resources.extend(wanted);
+            if !resources.is_empty() {
+                listeners.push(Listener { asked: None, resources, tasks: Vec::new() });
+            }
+        });
         self.reply(asked, Kind::Answer, |_| {});
         Ok(())
     }
@@ -73,36 +71,34 @@ impl Server {
                 tasks.push(LookedAfter { id, tasks: held.tasks().to_vec(), deadline });
             }
         }
-        self.start_listening(Listener { asked: Some(asked.clone()), resources, tasks });
+        let listener = Listener { asked: Some(asked.clone()), resources, tasks };
+        self.change_listeners(|listeners| listeners.push(listener));
         Ok(())
     }
 
-    /// Keeps a listener, and sees to it that there is something to hear.
-    fn start_listening(&mut self, listener: Listener) {
+    /// Changes who listens to what, and sees to it that there is something to hear, and no more.
+    fn change_listeners(&mut self, change: impl FnOnce(&mut Vec<Listener>)) {
         if self.listeners.is_empty() {
             for task in self.tasks.values_mut() {
                 task.told = Some(task.record.status);
             }
         }
-        let named: Vec<Id> = listener.subjects().collect();
-        let new = !self.hears_records();
-        self.listeners.push(listener);
+        let before = self.hears_records();
+        change(&mut self.listeners);
+        let named: Vec<Id> = self.listeners.iter().flat_map(Listener::subjects).collect();
         self.watch(&named);
-        if new && self.hears_records() {
-            if let Err(why) = self.store.open() {
-                log::warning(&why.to_string());
+        match (before, self.hears_records()) {
+            (false, true) => {
+                if let Err(why) = self.store.open() {
+                    log::warning(&why.to_string());
+                }
+                // those that run already end without a word if they are killed
+                let all = self.look_at_all();
+                self.watch(&all);
+                self.act(Action::WatchRecords(true));
             }
-            // those that run already end without a word if they are killed
-            let all = self.look_at_all();
-            self.watch(&all);
-            self.act(Action::WatchRecords(true));
-        }
-    }
-
-    /// Some listener was removed.
-    fn stop_listening(&mut self) {
-        if !self.hears_records() {
-            self.act(Action::WatchRecords(false));
+            (true, false) => self.act(Action::WatchRecords(false)),
+            _ => {}
         }
     }
 
@@ -114,16 +110,18 @@ impl Server {
 
     /// The session has begun anew: what it wanted to hear before is forgotten.
     pub(super) fn end_session(&mut self) {
-        self.listeners.retain(|listener| listener.asked.is_some());
-        self.stop_listening();
+        self.end_those(|listener| listener.asked.is_none());
     }
 
     /// The client does not want to hear any more what it asked for under this id.
     pub(super) fn end_listening(&mut self, id: &rpc::Id) {
-        let before = self.listeners.len();
-        self.listeners.retain(|listener| listener.asked.as_ref().is_none_or(|a| a.id != *id));
-        if self.listeners.len() < before {
-            self.stop_listening();
+        self.end_those(|listener| listener.asked.as_ref().is_some_and(|asked| asked.id == *id));
+    }
+
+    /// Forgets some listeners.
+    fn end_those(&mut self, those: impl Fn(&Listener) -> bool) {
+        if self.listeners.iter().any(&those) {
+            self.change_listeners(|all| all.retain(|listener| !those(listener)));
         }
     }
 
