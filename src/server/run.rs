@@ -8,6 +8,7 @@ use crate::log;
 use crate::settings::Settings;
 use crate::supervisor;
 use crate::sys::{self, Arrivals, PIPE_BUF, PollFd, Signal, Signals};
+use crate::task::store::Part;
 use crate::task::{Id, Store};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -206,6 +207,10 @@ impl Run {
                         log::info(&format!("only tasks of this server are told of: {why}"));
                     };
                     self.records = watched.inspect_err(unheard).ok();
+                    // those that came before anybody watched
+                    for id in Store::new(&self.task_dir).ids(Part::Meta) {
+                        self.tell(core, Event::Recorded(id));
+                    }
                 }
                 Action::WatchRecords(false) => self.records = None,
             }

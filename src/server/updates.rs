@@ -102,10 +102,10 @@ impl Server {
         }
     }
 
-    /// Whether somebody wants to hear of tasks that others may start.
+    /// Whether somebody wants to hear of tasks that others may have started.
     fn hears_records(&self) -> bool {
-        let all = |listener: &Listener| listener.resources.iter().any(|(_, s)| *s == Subject::All);
-        self.listeners.iter().any(all)
+        let mut resources = self.listeners.iter().flat_map(|listener| &listener.resources);
+        resources.any(|(_, subject)| *subject != Subject::Nothing)
     }
 
     /// The session has begun anew: what it wanted to hear before is forgotten.
