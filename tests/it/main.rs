@@ -23,6 +23,7 @@ mod batch;
 mod calls;
 mod cancel;
 mod cli;
+mod client;
 mod commits;
 mod crash;
 mod endings;

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The way about in what the model was sent.
-mod body {
+pub mod body {
     use super::*;
 
     /// All texts of the conversation, in order, with the role that each is said in.
@@ -50,6 +50,26 @@ mod body {
     /// Whether somebody said exactly this.
     pub fn has(body: &Value<'static>, role: &str, text: &str) -> bool {
         texts(body).contains(&(role, text))
+    }
+
+    /// What tools have put out, in order.
+    pub fn outputs(body: &Value<'static>) -> Vec<String> {
+        let items = body.at("input").as_array().unwrap();
+        let outputs = items.iter().filter_map(|item| item.get("output"));
+        let text = |output: &Value<'static>| match output.as_array() {
+            Some(parts) => {
+                parts.iter().map(|part| part.str_at("text")).collect::<Vec<_>>().join("\n")
+            }
+            None => output.as_str().expect("a text").to_owned(),
+        };
+        outputs.map(text).collect()
+    }
+
+    /// A group of tools that Codex has found for the model, as it shows it.
+    pub fn found<'b>(body: &'b Value<'static>, name: &str) -> &'b Value<'static> {
+        let items = body.at("input").as_array().unwrap();
+        let groups = items.iter().filter_map(|item| item.get("tools")?.as_array()).flatten();
+        groups.rev().find(|group| group.str_at("name") == name).expect("tools that were found")
     }
 
     /// What Codex says of the turn besides the conversation.
@@ -118,15 +138,15 @@ fn codex_program() -> Option<PathBuf> {
 }
 
 /// What a test needs of the real thing. The model goes before the directory, which has to be left alone.
-struct Real {
+pub struct Real {
     model: Model,
-    codex: PathBuf,
-    dir: Dir,
+    pub codex: PathBuf,
+    pub dir: Dir,
 }
 
 impl Real {
     /// `None`, and a word about it, where there is no Codex CLI.
-    fn new() -> Option<Real> {
+    pub fn new() -> Option<Real> {
         Real::with("")
     }
 
@@ -157,7 +177,7 @@ impl Real {
     }
 
     /// A server on the real Codex, past its handshake.
-    fn server(&self) -> Server<'_> {
+    pub fn server(&self) -> Server<'_> {
         let mut command = self.dir.command();
         command
             .env("CODEX_HOME", self.dir.path("codex-home"))
@@ -179,7 +199,7 @@ impl Real {
     }
 
     /// The last of it.
-    fn last_sent(&self, thread: &str) -> Value<'static> {
+    pub fn last_sent(&self, thread: &str) -> Value<'static> {
         self.sent(thread).pop().unwrap_or_else(|| panic!("the model heard nothing of {thread}"))
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use crate::events::Events;
 use crate::http;
 use crate::json;
-use crate::script::{Action, ShellOptions, Usage};
+use crate::script::{Action, ShellOptions, ToolCall, Usage};
 use crate::turn::{self, Call, Place, Session, Turn};
 
 /// How long a shell call waits before it goes on in the background, if the script does not say.
@@ -114,8 +114,8 @@ impl<'a> Reply<'a> {
         match action {
             Action::Say(text) => self.say(text),
             Action::SayOutput => {
-                let text = self.turn.last_output.as_deref();
-                self.say(text.unwrap_or("(no output)"))
+                let text = self.turn.outputs.last();
+                self.say(text.map_or("(no output)", |output| &output.text))
             }
             Action::Think(text) => self.events.reasoning(text).map(|()| Next::Step),
             Action::Search(query) => self.events.web_search(query).map(|()| Next::Step),
@@ -132,6 +132,15 @@ impl<'a> Reply<'a> {
             Action::Patch(patch) => {
                 let call = self.call_id(0);
                 self.events.custom_call(&call, "apply_patch", patch).map(|()| Next::Tool)
+            }
+            Action::Call(calls) => self.tools(calls),
+            Action::Find(query) => {
+                let call = self.call_id(0);
+                self.events.tool_search(&call, query).map(|()| Next::Tool)
+            }
+            Action::JavaScript(code) => {
+                let call = self.call_id(0);
+                self.events.custom_call(&call, "exec", code).map(|()| Next::Tool)
             }
             Action::Plan { steps, done } => self.plan(steps, *done),
             Action::Hang => self.hang(),
@@ -197,7 +206,18 @@ impl<'a> Reply<'a> {
                 }
             });
             let call = self.call_id(part);
-            self.events.function_call(&call, "exec_command", &arguments)?;
+            self.events.function_call(&call, None, "exec_command", &arguments)?;
+        }
+        Ok(Next::Tool)
+    }
+
+    /// Calls tools by their names.
+    fn tools(&mut self, calls: &[ToolCall]) -> io::Result<Next> {
+        for (part, tool) in calls.iter().enumerate() {
+            let arguments = self.turn.fill_in(&tool.arguments);
+            let call = self.call_id(part);
+            let namespace = tool.namespace.as_deref();
+            self.events.function_call(&call, namespace, &tool.name, &arguments)?;
         }
         Ok(Next::Tool)
     }
@@ -210,7 +230,7 @@ impl<'a> Reply<'a> {
                 o.int("session_id", session.id).str("chars", "").int("yield_time_ms", POLL_MS);
             });
             let call = self.call_id(session.part);
-            self.events.function_call(&call, "write_stdin", &arguments)?;
+            self.events.function_call(&call, None, "write_stdin", &arguments)?;
         }
         Ok(())
     }
@@ -233,7 +253,7 @@ impl<'a> Reply<'a> {
             });
         });
         let call = self.call_id(0);
-        self.events.function_call(&call, "update_plan", &arguments).map(|()| Next::Tool)
+        self.events.function_call(&call, None, "update_plan", &arguments).map(|()| Next::Tool)
     }
 
     /// Says nothing more until the client goes away.

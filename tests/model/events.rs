@@ -91,11 +91,29 @@ impl<'a> Events<'a> {
     }
 
     /// A call of a tool whose arguments are JSON.
-    pub fn function_call(&mut self, call: &str, name: &str, arguments: &str) -> io::Result<()> {
+    pub fn function_call(
+        &mut self,
+        call: &str,
+        namespace: Option<&str>,
+        name: &str,
+        arguments: &str,
+    ) -> io::Result<()> {
         let id = self.item_id("fc");
         self.whole_item(|o| {
             o.str("type", "function_call").str("id", &id).str("call_id", call);
+            o.maybe_str("namespace", namespace);
             o.str("name", name).str("arguments", arguments);
+        })
+    }
+
+    /// A search for tools, as the client makes it.
+    pub fn tool_search(&mut self, call: &str, query: &str) -> io::Result<()> {
+        let id = self.item_id("tsc");
+        self.whole_item(|o| {
+            o.str("type", "tool_search_call").str("id", &id).str("call_id", call);
+            o.str("execution", "client").str("status", "completed").object("arguments", |o| {
+                o.str("query", query);
+            });
         })
     }
 

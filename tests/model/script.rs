@@ -33,6 +33,12 @@ pub enum Action {
     Shell(Vec<String>, ShellOptions),
     /// A patch, in the form the tool `apply_patch` takes.
     Patch(String),
+    /// Tools by name, all in one answer.
+    Call(Vec<ToolCall>),
+    /// A search among the tools that codex does not show at once.
+    Find(String),
+    /// A program, for a model that calls its tools from JavaScript.
+    JavaScript(String),
     /// A to-do list.
     Plan {
         /// What there is to do.
@@ -78,6 +84,17 @@ pub struct ShellOptions {
     pub escalated: bool,
     /// The most tokens of output.
     pub max_tokens: Option<u64>,
+}
+
+/// A call of a tool by its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolCall {
+    /// The group of tools that it is one of, if it is in any.
+    pub namespace: Option<String>,
+    /// Its own name.
+    pub name: String,
+    /// A JSON object, as it is written: still with `<<LABEL>>` in it.
+    pub arguments: String,
 }
 
 /// How many tokens an answer counts.
@@ -134,6 +151,9 @@ fn with_text(op: &str, text: &str, options: ShellOptions) -> Option<Step> {
             let commands = text.split("|||").map(|command| command.trim().to_owned());
             ("par", Action::Shell(commands.collect(), options))
         }
+        "call" => ("call", calls(text)?),
+        "find" => ("find", Action::Find(text.to_owned())),
+        "js" => ("js", Action::JavaScript(text.to_owned())),
         "write" => ("write", Action::Patch(patch_that_adds(text)?)),
         "update" => ("update", Action::Patch(patch_that_updates(text)?)),
         "delete" => ("delete", Action::Patch(patch(&format!("Delete File: {text}\n")))),
@@ -182,6 +202,22 @@ fn shell_options(text: &str) -> Option<ShellOptions> {
         }
     }
     Some(options)
+}
+
+/// `TOOL JSON ||| NAMESPACE.TOOL JSON` as calls.
+fn calls(text: &str) -> Option<Action> {
+    let call = |part: &str| {
+        let (tool, arguments) = part.trim().split_once(' ')?;
+        let arguments = arguments.trim();
+        let is_object = arguments.starts_with('{') && arguments.ends_with('}');
+        let (namespace, name) = match tool.split_once('.') {
+            Some((namespace, name)) => (Some(namespace.to_owned()), name),
+            None => (None, tool),
+        };
+        let (name, arguments) = (name.to_owned(), arguments.to_owned());
+        is_object.then_some(ToolCall { namespace, name, arguments })
+    };
+    text.split("|||").map(call).collect::<Option<_>>().map(Action::Call)
 }
 
 /// `PATH = TEXT` as a patch.
@@ -311,6 +347,8 @@ mod tests {
             "say[yield=1]: a",
             "write: no text",
             "update: a = b",
+            "call: me",
+            "call: me {} ||| him later",
             "plan: a | b done=soon",
             "sleep",
             "sleep well",
@@ -360,6 +398,25 @@ mod tests {
         };
         let line = "run[yield=250, nopoll,workdir=/tmp/a=b,esc,max=9]: a[0]: b";
         assert_eq!(action(line), Action::Shell(vec!["a[0]: b".into()], options));
+    }
+
+    #[test]
+    fn calls_of_tools() {
+        let call = |namespace: Option<&str>, name: &str, arguments: &str| ToolCall {
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+        };
+        assert_eq!(action("call: a {}"), Action::Call(vec![call(None, "a", "{}")]));
+        assert_eq!(
+            action(r#"call: n.a {"x": "y.z"} ||| b  {"x":[<<Id>>]}"#),
+            Action::Call(vec![
+                call(Some("n"), "a", r#"{"x": "y.z"}"#),
+                call(None, "b", r#"{"x":[<<Id>>]}"#),
+            ])
+        );
+        assert_eq!(action("find: a b"), Action::Find("a b".into()));
+        assert_eq!(action("js: f(); g();"), Action::JavaScript("f(); g();".into()));
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub struct Turn<'a> {
     pub steps: Vec<Step>,
     /// Where in the steps this request is.
     pub place: Place,
-    /// What a tool has put out last, since the prompt.
-    pub last_output: Option<String>,
+    /// What tools have put out since the prompt, in order.
+    pub outputs: Vec<Output>,
     /// The JSON schema that the answer has to have.
     pub schema: Option<&'a Value<'a>>,
 }
@@ -56,11 +56,11 @@ pub struct Session {
 }
 
 /// What a tool put out.
-struct Output {
+pub struct Output {
     /// The call, if it is one of ours.
     call: Option<Call>,
     /// The text.
-    text: String,
+    pub text: String,
 }
 
 /// A call of a tool, as its id names it: all the state there is.
@@ -87,10 +87,35 @@ impl<'a> Turn<'a> {
         let outputs: Vec<Output> = since.iter().filter_map(tool_output).collect();
         let steps = script::parse(&prompt);
         let place = Place::find(&steps, &outputs);
-        let last_output = outputs.into_iter().next_back().map(|output| output.text);
         let format = body.get("text").and_then(|text| text.get("format"));
         let schema = format.and_then(|format| format.get("schema"));
-        Self { prompt, position, steps, place, last_output, schema }
+        Self { prompt, position, steps, place, outputs, schema }
+    }
+
+    /// The text with each `<<LABEL>>` made a list of JSON strings: all that the tools' outputs have
+    /// behind `LABEL: ` at the beginning of a line.
+    pub fn fill_in(&self, text: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, (label, behind))) =
+            rest.split_once("<<").and_then(|(before, from)| Some((before, from.split_once(">>")?)))
+        {
+            out.push_str(before);
+            for (number, value) in self.values(label).enumerate() {
+                if number > 0 {
+                    out.push(',');
+                }
+                json::quote(&mut out, value);
+            }
+            rest = behind;
+        }
+        out + rest
+    }
+
+    /// What stands behind `LABEL: ` at the beginning of a line of the tools' outputs.
+    fn values(&self, label: &str) -> impl Iterator<Item = &str> {
+        let lines = self.outputs.iter().flat_map(|output| output.text.lines());
+        lines.filter_map(move |line| line.strip_prefix(label)?.strip_prefix(": "))
     }
 }
 
@@ -288,6 +313,22 @@ mod tests {
         assert_eq!(place("run: a", &[("call_s0_0_z", echo)]), Place::Before(1));
         let huge = format!("call_s{}_0_z", usize::MAX);
         assert_eq!(place("run: a", &[(&huge, "x")]), Place::Before(usize::MAX));
+    }
+
+    #[test]
+    fn what_tools_have_put_out_goes_into_a_blank() {
+        let items = [
+            user("call: a {}"),
+            output("call_s0_0_z", "Id: 1\nNo Id: 2\nOther: x"),
+            r#"{"type":"function_call_output","call_id":"call_s0_1_z",
+                "output":[{"text":"Output:"},{"text":"Id: \"3\"\n"}]}"#
+                .to_owned(),
+        ];
+        with_turn(&format!("[{}]", items.join(",")), |turn| {
+            assert_eq!(turn.fill_in(r"[<<Id>>] <<None>>"), r#"["1","\"3\""] "#);
+            assert_eq!(turn.fill_in("<<Other>><<Other>>"), r#""x""x""#);
+            assert_eq!(turn.fill_in("a << b"), "a << b");
+        });
     }
 
     #[test]
