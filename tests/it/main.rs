@@ -15,6 +15,7 @@
 mod json;
 
 mod look;
+mod recorded;
 mod repo;
 mod support;
 
@@ -39,6 +40,7 @@ mod real;
 mod received;
 mod resources;
 mod retention;
+mod revisions;
 mod rpc;
 mod streams;
 mod structured;

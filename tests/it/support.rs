@@ -3,12 +3,13 @@
 pub use crate::look::*;
 
 use crate::json::Value;
+use crate::recorded::{Recording, ToServer};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -302,7 +303,7 @@ pub struct Server<'d> {
     /// Its process.
     child: Child,
     /// Its stdin, until that is closed.
-    stdin: Option<ChildStdin>,
+    stdin: Option<ToServer>,
     /// Its lines, as a thread reads them.
     lines: Receiver<Vec<u8>>,
     /// What came and was not asked for: progress, and replies to later questions.
@@ -322,12 +323,14 @@ impl<'d> Server<'d> {
             .stderr(errors)
             .spawn()
             .expect("the server starts");
-        let stdin = child.stdin.take();
+        let recording = Recording::begin();
+        let stdin = child.stdin.take().map(|pipe| ToServer::new(pipe, recording.clone()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = channel();
         thread::spawn(move || {
             let mut line = Vec::new();
             while stdout.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                recording.server_said(&line);
                 if send.send(std::mem::take(&mut line)).is_err() {
                     return;
                 }
@@ -522,7 +525,7 @@ impl<'d> Server<'d> {
     }
 
     /// Its stdin, for another thread to write; when that is dropped the server ends.
-    pub fn take_stdin(&mut self) -> ChildStdin {
+    pub fn take_stdin(&mut self) -> ToServer {
         self.stdin.take().expect("stdin is open")
     }
 
