@@ -6,6 +6,7 @@
 use crate::json::Value;
 use crate::real::{Real, body};
 use crate::support::*;
+use crate::tidy::{listed_words, registration};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -17,27 +18,39 @@ const DIRECT: &str = "gpt-5.5";
 /// A model that calls tools from programs, as Codex's default does.
 const PROGRAMS: &str = "gpt-6.1-sol";
 
-/// What lets Codex use tools that do more than read where it has nobody to ask.
-const APPROVED: &str = "default_tools_approval_mode = \"approve\"";
+/// The key that lets Codex use tools that do more than read where it has nobody to ask.
+const APPROVAL: &str = "default_tools_approval_mode";
 
-/// Writes the server into Codex's config.toml, with more lines about it.
-fn register(real: &Real, more: &str) {
+/// Registers the server with Codex as the README does it, but for these keys: they have these values,
+/// or are left out.
+fn register(real: &Real, instead: &[(&str, Option<&str>)]) {
+    let mut keys = registration();
+    for (key, value) in instead {
+        let before = keys.remove(*key);
+        assert!(before.is_some(), "the README has no {key}");
+        keys.extend(value.map(|value| ((*key).to_owned(), value.to_owned())));
+    }
     let command = real.dir.command();
     let names = command.get_envs().map(|(name, _)| name.to_str().unwrap());
     // these two Codex hands on by itself
-    let names = names.filter(|name| !matches!(*name, "HOME" | "PATH"));
-    let names: Vec<&str> = names.chain(["CODEX_HOME"]).collect();
-    // the workers read the same file, and shall have no server of their own
-    let off = "mcp_servers.codex-swarm.enabled=false";
-    let codex = real.codex.to_str().unwrap();
-    let server = format!(
-        "\n[mcp_servers.codex-swarm]\ncommand = {}\nargs = {}\nenv_vars = {}\n{more}\n",
-        quoted(env!("CARGO_BIN_EXE_codex-mcp-swarm")),
-        list(&["--skip-git-repo-check", "--codex", codex, "-c", off]),
-        list(&names)
-    );
+    let names: Vec<&str> = names.filter(|name| !matches!(*name, "HOME" | "PATH")).collect();
+    let codex = ["--skip-git-repo-check", "--codex", real.codex.to_str().unwrap()];
+    let own = [
+        ("command", quoted(env!("CARGO_BIN_EXE_codex-mcp-swarm"))),
+        ("args", longer(&keys["args"], &codex)),
+        ("env_vars", longer(&keys["env_vars"], &names)),
+    ];
+    keys.extend(own.map(|(key, value)| (key.to_owned(), value)));
+    let keys = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+    let server = format!("\n[mcp_servers.codex-swarm]\n{}", keys.collect::<String>());
     let path = real.dir.path("codex-home/config.toml");
     File::options().append(true).open(path).unwrap().write_all(server.as_bytes()).unwrap();
+}
+
+/// A list of words in TOML, with more words behind them.
+fn longer(words: &str, more: &[&str]) -> String {
+    let words = listed_words(words);
+    list(&words.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
 /// A codex that is the client.
@@ -117,7 +130,7 @@ fn tasks(dir: &Dir) -> Vec<String> {
 /// and blue: each in a thread of its own, and all of it told to the client's model, which repeats it.
 fn three_tasks(model: &str, script: &str) {
     let Some(real) = Real::new() else { return };
-    register(&real, APPROVED);
+    register(&real, &[]);
     let run = run(&real, model, script);
     let told = body::outputs(&run.sent).pop().expect("an output");
     assert_eq!(run.said, told);
@@ -168,9 +181,9 @@ fn a_program_of_a_model_fans_three_tasks_out() {
 }
 
 #[test]
-fn calls_of_one_answer_run_at_once_where_codex_is_told_that_they_may() {
+fn calls_of_one_answer_run_at_once() {
     let Some(real) = Real::new() else { return };
-    register(&real, &format!("{APPROVED}\nsupports_parallel_tool_calls = true"));
+    register(&real, &[]);
     // each of the two waits for the other
     let tasks = [("a", "b"), ("b", "a")].map(|(mine, other)| {
         let script = format!("run: touch {mine}; until [ -e {other} ]; do sleep 0.1; done");
@@ -185,7 +198,7 @@ fn calls_of_one_answer_run_at_once_where_codex_is_told_that_they_may() {
 #[test]
 fn codex_finds_our_tools_and_has_its_model_read_what_the_server_says() {
     let Some(real) = Real::new() else { return };
-    register(&real, "");
+    register(&real, &[]);
     let sent = run(&real, DIRECT, "find: codex tasks").sent;
     let mut server = real.server();
     let welcome = server.initialize();
@@ -207,7 +220,7 @@ fn codex_finds_our_tools_and_has_its_model_read_what_the_server_says() {
 #[test]
 fn codex_needs_to_be_told_that_tools_may_do_more_than_read() {
     let Some(real) = Real::new() else { return };
-    register(&real, "");
+    register(&real, &[(APPROVAL, None)]);
     let script = call(&[("codex_async", &prompt_and("say: x", "")), ("codex_status", "{}")]);
     let outputs = body::outputs(&run(&real, DIRECT, &script).sent);
     assert!(outputs[0].contains("requires approval"), "{outputs:?}");
@@ -218,8 +231,7 @@ fn codex_needs_to_be_told_that_tools_may_do_more_than_read() {
 #[test]
 fn when_codex_has_waited_enough_the_task_in_the_background_goes_on_and_the_other_ends() {
     let Some(real) = Real::new() else { return };
-    let limit = "supports_parallel_tool_calls = true\ntool_timeout_sec = 4";
-    register(&real, &format!("{APPROVED}\n{limit}"));
+    register(&real, &[("tool_timeout_sec", Some("4"))]);
     let task = prompt_and("hang", "");
     let script = [
         call(&[("codex_async", &task)]),

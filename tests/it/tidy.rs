@@ -335,6 +335,22 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     blocks
 }
 
+/// The registration with Codex in the README: its keys, and their values as TOML has them.
+pub fn registration() -> BTreeMap<String, String> {
+    let blocks = blocks(&read("README.md"), "toml");
+    assert_eq!(blocks.len(), 1);
+    let lines = blocks[0].strip_prefix("[mcp_servers.codex-swarm]\n").expect("a server").lines();
+    let keys = lines.map(|line| line.split_once(" = ").expect("a key and its value"));
+    keys.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The words in a list, as JSON and TOML have it.
+pub fn listed_words(list: &str) -> Vec<String> {
+    let list = read_json(list);
+    let words = list.as_array().expect("a list").iter();
+    words.map(|word| word.as_str().expect("a string").to_owned()).collect()
+}
+
 /// The manual's source.
 fn manual() -> String {
     read("man/codex-mcp-swarm.1")
@@ -440,6 +456,112 @@ fn program_readme_help_and_manual_have_the_same_variables() {
     }
 }
 
+#[test]
+fn program_readme_and_manual_have_the_same_defaults_in_seconds() {
+    // 86_400 is 86400, and so are all names without the bars
+    let settings = code(&read("src/settings.rs")).replace('_', "");
+    let (_, hold) = settings.split_once("const HOLD: u64 = ").expect("a constant");
+    let hold = hold.split(';').next().unwrap();
+    let settings = settings.replace("Some(HOLD)", &format!("Some({hold})"));
+    let (readme, manual) = (read("README.md"), manual());
+    let (flags, environment) =
+        (chapter(&readme, "## Flags", "## "), chapter(&manual, ".Sh ENVIRONMENT", ".Sh "));
+    let rows = rows(&flags);
+    let seconds = rows.iter().filter(|row| row[1].bytes().all(|b| b.is_ascii_digit()));
+    let seconds: Vec<_> = seconds.map(|row| (row[0].trim_matches('`'), row[1])).collect();
+    assert_eq!(seconds.len(), settings.matches("= seconds(\"").count());
+    for (name, default) in seconds {
+        let read = format!("seconds(\"{name}\", Some({default})").replace('_', "");
+        assert!(settings.contains(&read), "settings.rs: {read}");
+        let item = chapter(&environment, &format!(".It Ev {name}"), ".It ");
+        assert!(item.contains(&format!("The default is {default}")), "manual: {name}");
+    }
+    assert!(readme.contains(&format!("{hold} seconds")), "README: {hold} seconds");
+}
+
+/// The revisions of the protocol that a text names.
+fn revisions(text: &str) -> BTreeSet<&str> {
+    let numbers = words(text, |c| c.is_ascii_digit() || c == '-');
+    numbers.filter(|word| word.split('-').map(str::len).eq([4, 2, 2])).collect()
+}
+
+#[test]
+fn program_readme_and_manual_have_the_same_revisions() {
+    let program = code(&read("src/mcp/revision.rs"));
+    let known = revisions(&program);
+    assert!(known.len() > 4, "{known:?}");
+    let (readme, manual) = (read("README.md"), manual());
+    assert_eq!(revisions(&chapter(&readme, "## Protocol", "## ")), known, "README");
+    let protocol = chapter(&manual, ".Sh PROTOCOL", ".Ss ");
+    assert_eq!(revisions(&protocol), known, "manual");
+    // nor is there a word of any other
+    assert!(revisions(&readme).is_subset(&known) && revisions(&manual).is_subset(&known));
+}
+
+/// The methods in the manual, and which revisions it says have them.
+fn methods() -> Vec<(String, String)> {
+    let protocol = chapter(&manual(), ".Sh PROTOCOL", ".Ss ");
+    let (_, table) = protocol.split_once("\nThese are the methods:\n").expect("a table");
+    let (table, _) = table.split_once("\n.El\n").expect("its end");
+    let mut methods = Vec::new();
+    for row in table.split("\n.It of ").skip(1) {
+        let (revisions, names) = row.split_once('\n').expect("methods");
+        let names = plain(names);
+        let names = words(&names, |c| c.is_ascii_lowercase() || c == '/');
+        methods.extend(names.map(|name| (name.to_owned(), revisions.to_owned())));
+    }
+    methods
+}
+
+#[test]
+fn the_manual_has_every_method_of_the_program() {
+    let requests = code(&read("src/server/requests.rs"));
+    let strings = requests.split('"').skip(1).step_by(2);
+    let known = strings.filter(|word| word.contains('/') || ["initialize", "ping"].contains(word));
+    let (notifications, known): (BTreeSet<_>, BTreeSet<_>) =
+        known.map(str::to_owned).partition(|word| word.starts_with("notifications/"));
+    assert_eq!(methods().into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>(), known);
+    assert_eq!(notifications, ["notifications/cancelled".to_owned()].into());
+}
+
+#[test]
+fn each_method_is_known_to_the_revisions_that_the_manual_says() {
+    let newest = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities":{}}}"#;
+    let newest = newest.replace('\n', "");
+    let dir = Dir::new();
+    let mut server = dir.server();
+    for (method, revisions) in methods() {
+        for (others, params) in [("2026-07-28", "{}"), ("sessions", newest.as_str())] {
+            // this one is of the newest whatever it says, and must say so all the same
+            let unknown = if method == "server/discover" { -32602 } else { -32601 };
+            let reply = server.ask(&method, params);
+            let error = reply.find("error.code").and_then(crate::json::Value::as_i64);
+            assert_eq!(error == Some(unknown), revisions == others, "{method}: {reply:?}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_has_every_error_of_the_protocol() {
+    let program = code(&read("src/rpc.rs"));
+    let constants = program.lines().filter_map(|line| line.split_once(": i32 = "));
+    let known: BTreeSet<&str> =
+        constants.map(|(_, code)| code.trim_end_matches(';').trim_start_matches('-')).collect();
+    assert!(known.len() > 7, "{known:?}");
+    let manual = manual();
+    let errors = chapter(&manual, ".Ss Errors", ".Ss ");
+    let told = errors.lines().filter_map(|line| line.strip_prefix(".It \\-"));
+    assert_eq!(told.collect::<BTreeSet<&str>>(), known);
+}
+
+#[test]
+fn readme_and_manual_have_the_same_registration_with_codex() {
+    let blocks = blocks(&read("README.md"), "toml");
+    let block = format!(".Bd -literal -offset indent\n{}\n.Ed\n", blocks[0]);
+    assert!(manual().contains(&block), "manual: {block}");
+}
+
 /// Tools and what each takes.
 type Tools = BTreeMap<String, BTreeSet<String>>;
 
@@ -539,10 +661,12 @@ fn the_registrations_in_the_readme_start_a_server() {
         let servers = json.find("mcpServers").or(json.find("servers")).expect("servers");
         let server = servers.at("codex-swarm");
         assert_eq!(server.str_at("command"), "codex-mcp-swarm");
-        let words = server.at("args").as_array().unwrap();
-        lines.push(words.iter().map(|word| word.as_str().unwrap().to_owned()).collect());
+        lines.push(listed_words(&server.at("args").to_json()));
     }
     assert_eq!(lines.len(), 2, "Cursor and VS Code");
+    let codex = registration();
+    assert_eq!(codex["command"], "\"codex-mcp-swarm\"");
+    lines.push(listed_words(&codex["args"]));
     for document in [readme, plain(&manual())] {
         let (_, behind) = document.split_once("-- codex-mcp-swarm ").expect("claude mcp add");
         let words = behind.split_whitespace().filter(|word| *word != "\\e");
