@@ -235,6 +235,8 @@ fn check_object(
 ) -> Result<(), String> {
     let members = arguments.as_object().unwrap_or_default();
     for (name, value) in members {
+        // of one name the last counts
+        let value = arguments.get(name).unwrap_or(value);
         let known = parameters.iter().find(|parameter| parameter.name == name);
         match known {
             Some(parameter) => check_value(value, place, parameter)?,

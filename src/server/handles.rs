@@ -133,9 +133,10 @@ impl Server {
             State::Cancelled => "cancelled",
         };
         o.str("taskId", &held.id().to_string()).str("status", name);
-        if let Some(busy) = self.busy(held.tasks(), None) {
-            o.str("statusMessage", &self.doing(held.tasks(), busy));
-        }
+        // what its tasks do once it was taken back is not its own doing
+        let busy = self.busy(held.tasks(), None).filter(|_| !matches!(state, State::Cancelled));
+        let doing = busy.map(|busy| self.doing(held.tasks(), busy));
+        o.str("statusMessage", doing.as_deref().unwrap_or(name));
         let [made, heard] = self.moments(held).map(clock::utc);
         o.str("createdAt", &made).str("lastUpdatedAt", &heard);
         match self.settings.kept().map(|kept| u64::try_from(kept.as_millis())) {

@@ -10,6 +10,7 @@ use crate::log;
 use crate::mcp::Kind;
 use crate::rpc::{self, Error};
 use crate::task::{Id, LongId};
+use std::collections::BTreeSet;
 
 impl Server {
     /// Deals with `resources/subscribe` and `resources/unsubscribe`: what a session wants to hear of.
@@ -192,10 +193,11 @@ fn write_subscription(o: &mut Object<'_>, asked: Option<&Asked>) {
     }
 }
 
-/// The strings in a member that is an array of them, if it is there.
-fn strings<'a>(of: &'a Value<'_>, key: &str) -> Result<Option<Vec<&'a str>>, Error> {
+/// The strings in a member that is an array of them, each once, if it is there.
+fn strings<'a>(of: &'a Value<'_>, key: &str) -> Result<Option<BTreeSet<&'a str>>, Error> {
     let Some(value) = of.get(key).filter(|value| **value != Value::Null) else { return Ok(None) };
     let strings = value.as_array().and_then(|items| items.iter().map(Value::as_str).collect());
     let wrong = || Error::invalid_params(format!("notifications.{key} is no array of strings"));
-    strings.map(Some).ok_or_else(wrong)
+    let strings: BTreeSet<&str> = strings.ok_or_else(wrong)?;
+    Ok(Some(strings))
 }
