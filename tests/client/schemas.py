@@ -58,9 +58,6 @@ MUST_SEE = [
     ("2025-11-25", "JSONRPCErrorResponse"),
 ]
 
-# Whether the server speaks the revision without a handshake, batches, subscriptions and the extension. As
-# long as it does not, nothing of this has to be seen.
-SERVES_MODERN = False
 MUST_SEE_OF_MODERN = [
     (BATCHES, "JSONRPCBatchResponse"),
     *[(revision, "ResourceUpdatedNotification") for revision in (*LEGACY, MODERN)],
@@ -328,7 +325,7 @@ class Findings:
 
     def missing(self) -> list[str]:
         """What there was nothing of to check."""
-        must = MUST_SEE + (MUST_SEE_OF_MODERN if SERVES_MODERN else [])
+        must = MUST_SEE + MUST_SEE_OF_MODERN
         return [f"{revision} {name}" for revision, name in must if not self.checked[revision, name]]
 
 

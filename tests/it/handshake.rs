@@ -2,17 +2,10 @@
 
 use crate::support::*;
 
-/// A server that was told nothing yet.
-fn silent(dir: &Dir) -> Server<'_> {
-    let mut command = dir.command();
-    command.args(["--codex", STANDIN]);
-    Server::spawn(dir, command)
-}
-
 #[test]
 fn each_revision_with_a_handshake_is_answered_with_itself_and_any_other_with_the_newest() {
     let dir = Dir::new();
-    let mut server = silent(&dir);
+    let mut server = dir.silent(&[]);
     for (asked, answered) in [
         (r#""2024-11-05""#, "2024-11-05"),
         (r#""2025-03-26""#, "2025-03-26"),
@@ -35,7 +28,7 @@ fn each_revision_with_a_handshake_is_answered_with_itself_and_any_other_with_the
 #[test]
 fn the_handshake_tells_name_version_capabilities_and_short_instructions() {
     let dir = Dir::new();
-    let mut server = silent(&dir);
+    let mut server = dir.silent(&[]);
     let reply = server.initialize();
     assert_eq!(reply.str_at("result.serverInfo.name"), "codex-mcp-swarm");
     assert_eq!(reply.str_at("result.serverInfo.version"), env!("CARGO_PKG_VERSION"));
@@ -50,7 +43,7 @@ fn the_handshake_tells_name_version_capabilities_and_short_instructions() {
 #[test]
 fn a_title_is_told_only_to_revisions_that_know_it() {
     let dir = Dir::new();
-    let mut server = silent(&dir);
+    let mut server = dir.silent(&[]);
     for (revision, has) in
         [("2024-11-05", false), ("2025-03-26", false), ("2025-06-18", true), ("2025-11-25", true)]
     {
@@ -62,7 +55,7 @@ fn a_title_is_told_only_to_revisions_that_know_it() {
 #[test]
 fn before_the_handshake_ping_is_answered_and_the_rest_is_refused() {
     let dir = Dir::new();
-    let mut server = silent(&dir);
+    let mut server = dir.silent(&[]);
     assert_eq!(server.ask("ping", "{}").at("result").to_json(), "{}");
     for method in ["tools/list", "resources/list"] {
         assert_eq!(code(&server.ask(method, "{}")), -32602, "{method}");
@@ -79,7 +72,7 @@ fn before_the_handshake_ping_is_answered_and_the_rest_is_refused() {
 #[test]
 fn serving_does_not_wait_for_the_initialized_notification() {
     let dir = Dir::new();
-    let mut server = silent(&dir);
+    let mut server = dir.silent(&[]);
     server.ask("initialize", r#"{"protocolVersion":"2025-06-18"}"#);
     server.ask("tools/list", "{}").at("result.tools");
 }
@@ -110,13 +103,13 @@ fn start_up_and_questions_leave_no_trace_on_the_disk() {
 #[test]
 fn the_end_of_stdin_before_any_message_is_a_good_end() {
     let dir = Dir::new();
-    silent(&dir).end();
+    dir.silent(&[]).end();
 }
 
 #[test]
 fn a_last_line_without_a_line_end_is_still_answered() {
     let dir = Dir::new();
-    let mut server = silent(&dir);
+    let mut server = dir.silent(&[]);
     server.write(br#"{"jsonrpc":"2.0","id":"last","method":"ping"}"#);
     server.hang_up();
     assert_eq!(server.next().str_at("id"), "last");

@@ -148,3 +148,67 @@ pub fn code(reply: &Value<'static>) -> i64 {
     assert!(!reply.str_at("error.message").is_empty());
     reply.at("error.code").as_i64().unwrap()
 }
+
+/// What a client of revision 2026-07-28 declares that knows no extension.
+pub const PLAIN: &str = "{}";
+
+/// What one declares that knows MCP's tasks.
+pub const TASKS: &str = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+
+/// The members of `_meta` that make a request one of revision 2026-07-28.
+pub fn envelope(capabilities: &str) -> String {
+    format!(
+        r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{capabilities}"#
+    )
+}
+
+/// An object of parameters with these members in its `_meta`.
+pub fn with_meta(params: &str, meta: &str) -> String {
+    let start = params.strip_suffix('}').expect("an object");
+    let comma = if start.ends_with('{') { "" } else { "," };
+    format!(r#"{start}{comma}"_meta":{{{meta}}}}}"#)
+}
+
+/// The parameters of a tool call.
+pub fn tool_call(tool: &str, args: &str) -> String {
+    format!(r#"{{"name":"{tool}","arguments":{args}}}"#)
+}
+
+/// A member of a value's `_meta`, by the second half of MCP's name for it.
+pub fn meta<'v>(value: &'v Value<'static>, name: &str) -> Option<&'v Value<'static>> {
+    value.get("_meta")?.get(&format!("io.modelcontextprotocol/{name}"))
+}
+
+/// The names of an object's members, sorted.
+pub fn keys<'v>(value: &'v Value<'static>) -> Vec<&'v str> {
+    let members = value.as_object().unwrap_or_else(|| panic!("{value:?} is no object"));
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The result of a reply of revision 2026-07-28: complete, with the server's name, and with these
+/// members and no others.
+pub fn complete(reply: &Value<'static>, members: &[&str]) -> Value<'static> {
+    let result = reply.at("result");
+    let mut expected = [members, &["_meta", "resultType"]].concat();
+    expected.sort_unstable();
+    assert_eq!(keys(result), expected, "{}", abridged(&result.to_json()));
+    assert_eq!(result.str_at("resultType"), "complete");
+    names_the_server(result);
+    result.clone()
+}
+
+/// Checks that a result of revision 2026-07-28 says whose it is.
+pub fn names_the_server(result: &Value<'static>) {
+    let server = meta(result, "serverInfo").expect("serverInfo");
+    assert_eq!(server.str_at("name"), "codex-mcp-swarm");
+    assert_eq!(server.str_at("version"), env!("CARGO_PKG_VERSION"));
+}
+
+/// Checks that a reply refuses a request because its client did not declare MCP's tasks.
+pub fn wants_tasks(reply: &Value<'static>) {
+    assert_eq!(code(reply), -32021);
+    let data = reply.at("error.data").to_json();
+    assert_eq!(data, format!(r#"{{"requiredCapabilities":{TASKS}}}"#));
+}

@@ -14,6 +14,7 @@
 #[allow(dead_code, unused_imports, reason = "the program's own reader, of which tests need a part")]
 mod json;
 
+mod handles;
 mod look;
 mod recorded;
 mod repo;
@@ -21,6 +22,7 @@ mod support;
 
 mod arguments;
 mod batch;
+mod batches;
 mod calls;
 mod cancel;
 mod cli;
@@ -28,14 +30,17 @@ mod client;
 mod commits;
 mod crash;
 mod endings;
+mod extension;
 mod files;
 mod handshake;
 mod hostile;
 mod limits;
 mod listing;
+mod modern;
 mod output;
 mod progress;
 mod prompts;
+mod random;
 mod real;
 mod received;
 mod resources;
@@ -44,7 +49,10 @@ mod revisions;
 mod rpc;
 mod streams;
 mod structured;
+mod survival;
+mod syntax;
 mod threads;
 mod tidy;
+mod updates;
 mod waiting;
 mod worktree;

@@ -121,9 +121,7 @@ fn a_line_of_two_megabytes_is_read_and_one_of_seventeen_is_refused() {
 #[test]
 fn a_byte_order_mark_crlf_and_blank_lines_are_read_over() {
     let dir = Dir::new();
-    let mut command = dir.command();
-    command.args(["--codex", STANDIN]);
-    let mut server = Server::spawn(&dir, command);
+    let mut server = dir.silent(&[]);
     server
         .write(b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\r\n\r\n\n  \t \n");
     server.write(b"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}\r\n");
@@ -177,7 +175,20 @@ fn notifications_and_stray_replies_are_never_answered() {
 fn methods_that_are_not_offered_are_unknown() {
     let dir = Dir::new();
     let mut server = dir.server();
-    for method in ["nope", "prompts/list", "logging/setLevel", "completion/complete", "", "tools"] {
+    for method in [
+        "nope",
+        "prompts/list",
+        "logging/setLevel",
+        "completion/complete",
+        "subscriptions/listen",
+        "tasks/get",
+        "tasks/update",
+        "tasks/cancel",
+        "tasks/list",
+        "tasks/result",
+        "",
+        "tools",
+    ] {
         assert_eq!(code(&server.ask(method, "{}")), -32601, "{method}");
     }
     // Params may be left out.

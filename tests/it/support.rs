@@ -219,6 +219,13 @@ impl Dir {
         command
     }
 
+    /// A server on the stand-in with these variables, that was told nothing yet.
+    pub fn silent(&self, variables: &[(&str, &str)]) -> Server<'_> {
+        let mut command = self.command();
+        command.args(["--codex", STANDIN]).envs(variables.iter().copied());
+        Server::spawn(self, command)
+    }
+
     /// A server on the stand-in, past its handshake.
     pub fn server(&self) -> Server<'_> {
         self.server_with(&[])
@@ -358,16 +365,27 @@ impl<'d> Server<'d> {
         self.write(format!("{line}\n").as_bytes());
     }
 
-    /// The next message, which must be one whole line of JSON-RPC.
-    pub fn next(&mut self) -> Value<'static> {
+    /// The next line, which must be a whole one.
+    pub fn line(&mut self) -> String {
         let line = self.lines.recv_timeout(CAP).unwrap_or_else(|e| {
             let errors = fs::read_to_string(self.dir.path("errors")).unwrap_or_default();
             panic!("no message: {e}; stderr: {errors}")
         });
-        let line = String::from_utf8(line).expect("UTF-8");
-        let text = line.strip_suffix('\n').expect("a whole line");
-        assert!(!text.ends_with('\r') && !text.starts_with('\u{feff}'), "{text:?}");
-        let message = read_json(text);
+        let mut line = String::from_utf8(line).expect("UTF-8");
+        assert_eq!(line.pop(), Some('\n'), "a whole line");
+        assert!(!line.ends_with('\r') && !line.starts_with('\u{feff}'), "{line:?}");
+        line
+    }
+
+    /// A line that came before the server ended, which it has.
+    pub fn last_line(&mut self) -> Option<String> {
+        let line = self.lines.recv_timeout(CAP).ok()?;
+        Some(String::from_utf8(line).expect("UTF-8"))
+    }
+
+    /// The next message, which must be JSON-RPC.
+    pub fn next(&mut self) -> Value<'static> {
+        let message = read_json(&self.line());
         assert_eq!(message.str_at("jsonrpc"), "2.0");
         message
     }
@@ -408,17 +426,25 @@ impl<'d> Server<'d> {
         self.reply(id)
     }
 
+    /// A request of revision 2026-07-28, whose client declares these capabilities, and its reply.
+    pub fn ask_as(&mut self, capabilities: &str, method: &str, params: &str) -> Value<'static> {
+        self.ask(method, &with_meta(params, &envelope(capabilities)))
+    }
+
     /// Begins a tool call, and gives its id.
     pub fn begin(&mut self, tool: &str, args: &str) -> u32 {
-        self.request("tools/call", &format!(r#"{{"name":"{tool}","arguments":{args}}}"#))
+        self.request("tools/call", &tool_call(tool, args))
+    }
+
+    /// Begins one of revision 2026-07-28.
+    pub fn begin_as(&mut self, capabilities: &str, tool: &str, args: &str) -> u32 {
+        self.request("tools/call", &with_meta(&tool_call(tool, args), &envelope(capabilities)))
     }
 
     /// Begins a tool call that wants to hear of its progress under this token.
     pub fn begin_watched(&mut self, tool: &str, args: &str, token: &str) -> u32 {
-        let params = format!(
-            r#"{{"name":"{tool}","arguments":{args},"_meta":{{"progressToken":{token}}}}}"#
-        );
-        self.request("tools/call", &params)
+        let meta = format!(r#""progressToken":{token}"#);
+        self.request("tools/call", &with_meta(&tool_call(tool, args), &meta))
     }
 
     /// The result of a call that began.
@@ -429,6 +455,12 @@ impl<'d> Server<'d> {
     /// A tool call and its result.
     pub fn call(&mut self, tool: &str, args: &str) -> Value<'static> {
         let id = self.begin(tool, args);
+        self.result(id)
+    }
+
+    /// A tool call of revision 2026-07-28 and its result.
+    pub fn call_as(&mut self, capabilities: &str, tool: &str, args: &str) -> Value<'static> {
+        let id = self.begin_as(capabilities, tool, args);
         self.result(id)
     }
 
