@@ -4,94 +4,45 @@ usage: python -W error tests/client/check.py SERVER [--structured]
 
 SERVER is the program to check; codex is the stand-in of tests/fixtures. With --structured the server
 gets that flag too, and what tools answer is held against their output schemas. A warning, on stderr or
-in the client's log, is a failure like any other.
+in the client's log, is a failure like any other. All is checked in each way that the client has to connect:
+it finds out the revision by itself, it shakes hands as of old, or it is told that it is the newest.
 """
 
 import argparse
 import json
-import logging
 import os
 import subprocess
 import sys
-import tempfile
 import traceback
+import warnings
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 from jsonschema import Draft202012Validator
-from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.stdio import stdio_client
+from mcp import MCPDeprecationWarning
+from mcp.client.subscriptions import ResourceUpdated
+from mcp_types import DiscoverResult
 
-CODEX = Path(__file__).parent.parent / "fixtures" / "codex"
+from bench import MODES, REVISION, Bench, field, prompt, refused, run, until
+from tasks import CHECKS as TASK_CHECKS
+from tasks import EXTENSION, Tasks, without_the_extension_there_are_no_tasks
+
 TOOLS = ["codex", "codex_async", "codex_batch", "codex_reply", "codex_status", "codex_wait", "codex_cancel"]
-CAP = 60  # seconds for one check; nothing that goes well comes near it
-
-
-class Bench:
-    """A connected client, the directory its server works in, and what the checks need again and again."""
-
-    def __init__(self, client: Client, directory: Path, structured: bool) -> None:
-        self.client, self.directory, self.structured = client, directory, structured
-        self.schemas: dict[str, Draft202012Validator] = {}
-
-    async def list_tools(self) -> list:
-        """All tools; keeps their output schemas."""
-        tools = (await self.client.list_tools()).tools
-        for tool in tools:
-            if tool.output_schema is not None:
-                Draft202012Validator.check_schema(tool.output_schema)
-                self.schemas[tool.name] = Draft202012Validator(tool.output_schema)
-        return tools
-
-    async def call(self, tool: str, arguments: dict, is_error: bool = False, **options):
-        """Calls a tool, and gives its text and its structured content."""
-        result = await self.client.call_tool(tool, arguments, **options)
-        text = "\n".join(block.text for block in result.content)
-        assert bool(result.is_error) == is_error, f"{tool}: {text}"
-        if not self.structured:
-            assert result.structured_content is None, f"{tool} was not asked for structured content"
-        elif not is_error:
-            assert result.structured_content is not None, f"{tool} gave no structured content"
-        if result.structured_content is not None:
-            if not self.schemas:
-                await self.list_tools()
-            self.schemas[tool].validate(result.structured_content)
-        return text, result.structured_content
-
-    async def launch(self, script: str) -> str:
-        """Starts a task with a script for the stand-in, and gives its id."""
-        text, _ = await self.call("codex_async", prompt(script))
-        return field(text, "Task ID")
-
-    async def marked(self, name: str) -> None:
-        """Waits until the stand-in made a mark."""
-        while not (self.directory / name).exists():
-            await anyio.sleep(0.01)
-
-    def open(self, gate: str) -> None:
-        """Lets the stand-in go on that waits for this."""
-        (self.directory / gate).touch()
-
-
-def prompt(script: str) -> dict:
-    """The arguments of a task that plays a script."""
-    return {"prompt": "#standin\n" + script}
-
-
-def field(text: str, name: str) -> str:
-    """What stands behind `name: ` at the beginning of a line."""
-    values = [line.removeprefix(f"{name}: ") for line in text.splitlines() if line.startswith(f"{name}: ")]
-    assert values, f"no {name} in: {text}"
-    return values[0]
+TASKS = "codex-swarm:///tasks"
 
 
 async def introduces_itself(bench: Bench) -> None:
     client = bench.client
+    assert client.protocol_version == MODES[bench.site.mode], client.protocol_version
+    if bench.site.mode == REVISION:  # who says which revision it is has not asked who is there
+        client.session.adopt(DiscoverResult.model_validate(await client.session.send_discover(REVISION)))
     assert client.server_info.name == "codex-mcp-swarm"
-    assert client.protocol_version in ("2025-11-25", "2026-07-28"), client.protocol_version
-    assert client.server_capabilities.tools is not None
-    assert client.server_capabilities.resources is not None
+    extensions = {"extensions": {EXTENSION: {}}} if bench.modern else {}
+    said = client.server_capabilities.model_dump(by_alias=True, exclude_none=True)
+    assert said == {"tools": {}, "resources": {"subscribe": True}} | extensions, said
     assert "codex_wait" in client.instructions
 
 
@@ -202,37 +153,85 @@ async def every_resource_can_be_read(bench: Bench) -> None:
     templates = (await bench.client.list_resource_templates()).resource_templates
     uris += [template.uri_template.replace("{task_id}", task) for template in templates]
     for uri in uris:
-        (content,) = (await bench.client.read_resource(uri)).contents
-        assert str(content.uri) == uri, content
+        content = await bench.read(uri)
         if content.mime_type == "application/json":
             json.loads(content.text)
         if uri.endswith("/result"):
             assert content.text == "answer", content
         if uri.endswith("/diff"):
             assert "\n+what the task left\n" in content.text, content
-    try:
-        await bench.client.read_resource("codex-swarm:///nothing")
-    except MCPError as error:
-        assert error.code in (-32002, -32602), error
+
+
+@asynccontextmanager
+async def watching(bench: Bench, uri: str):
+    """Has the client told of a resource; gives what waits until it is told that there is this text in it."""
+    if bench.modern:
+        unknown = f"{TASKS}/00000000"
+        async with bench.client.listen(tools_list_changed=True, resource_subscriptions=[unknown, uri]) as stream:
+            honored = stream.honored.model_dump(exclude_none=True)
+            assert honored == {"resource_subscriptions": [uri]}, honored
+            yield partial(changed, bench, uri, stream.__anext__)
     else:
-        raise AssertionError("a resource that is not there could be read")
+        await as_of_old(bench.client.subscribe_resource, uri)
+        yield partial(changed, bench, uri, partial(next_of, bench.updated, uri))
+        await as_of_old(bench.client.unsubscribe_resource, uri)
+
+
+async def as_of_old(ask: Callable[[str], Awaitable], uri: str) -> None:
+    """Asks what the library warns of, for the newest revision has another way."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "resources/(un)?subscribe is removed", MCPDeprecationWarning)
+        await ask(uri)
+
+
+async def next_of(updated: list[str], uri: str) -> ResourceUpdated:
+    """Waits until the client is told of a resource."""
+    await until(lambda: uri in updated)
+    updated.remove(uri)
+    return ResourceUpdated(uri)
+
+
+async def changed(bench: Bench, uri: str, told: Callable[[], Awaitable], text: str) -> None:
+    """Reads a resource each time the client is told of it, until there is this text in it."""
+    assert await told() == ResourceUpdated(uri)
+    while text not in (await bench.read(uri)).text:
+        assert await told() == ResourceUpdated(uri)
+
+
+async def changes_are_told(bench: Bench) -> None:
+    async with watching(bench, TASKS) as tasks_changed:
+        task = await bench.launch("begin\nwait-for go\nsay answer\ndone")
+        await tasks_changed('"status":"running"')
+        async with watching(bench, f"{TASKS}/{task}") as task_changed:
+            bench.open("go")
+            await task_changed('"status":"completed"')
+        await tasks_changed('"status":"completed"')
+        task = await bench.launch("begin\nwait-for never")
+        await tasks_changed(task)
+        async with watching(bench, f"{TASKS}/{task}") as task_changed:
+            await bench.call("codex_cancel", {"task_id": task})
+            await task_changed('"status":"cancelled"')
+        await tasks_changed('"status":"cancelled"')
+    # what comes from now on was not asked for
+    await bench.call("codex_status", {})
+    bench.updated.clear()
+    await bench.call("codex", prompt("begin\nsay more\ndone"))
+    assert bench.updated == [], bench.updated
 
 
 async def progress_is_told(bench: Bench) -> None:
     told = []
 
     async def tell(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, message))
-        # it is told while the task runs, for the task cannot end before
-        bench.open("told")
+        told.append(progress)
+        if "make" in message:  # it is told while the task runs, for the task cannot end before
+            bench.open("told")
 
     text, _ = await bench.call(
         "codex", prompt("begin\nrun make\nwait-for told\nsay done\ndone"), progress_callback=tell
     )
     assert text.startswith("done\n"), text
-    numbers = [progress for progress, _ in told]
-    assert numbers == sorted(set(numbers)), told
-    assert "make" in told[0][1], told
+    assert told == sorted(set(told)), told
 
 
 async def a_call_can_be_cancelled(bench: Bench) -> None:
@@ -251,12 +250,16 @@ async def what_is_wrong_is_said(bench: Bench) -> None:
     assert "sandbox" in text, text
     text, _ = await bench.call("codex", prompt("begin\nfail no such luck\nexit 1"), is_error=True)
     assert "no such luck" in text, text
-    try:
+    with refused(-32602):
         await bench.call("codex_frobnicate", {})
-    except MCPError as error:
-        assert error.code == -32602, error
-    else:
-        raise AssertionError("a tool that is not there could be called")
+    with refused(-32602):
+        await bench.client.list_tools(cursor="second")
+    uri = "codex-swarm:///nothing"
+    with refused(-32602 if bench.modern else -32002, {"uri": uri}):
+        await bench.read(uri)
+    if not bench.modern:
+        with refused(-32002, {"uri": uri}):
+            await as_of_old(bench.client.subscribe_resource, uri)
 
 
 CHECKS = [
@@ -266,70 +269,12 @@ CHECKS = [
     every_tool_works,
     a_worktree_brings_the_work_home,
     every_resource_can_be_read,
+    changes_are_told,
     progress_is_told,
     a_call_can_be_cancelled,
     what_is_wrong_is_said,
+    without_the_extension_there_are_no_tasks,
 ]
-
-
-class Warnings(logging.Handler):
-    """Collects what the client's library warns of."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{record.name}: {record.getMessage()}")
-
-
-@asynccontextmanager
-async def bench_in(directory: Path, mode: str, options: argparse.Namespace):
-    """A server in this directory and a client connected to it. The server has to end well, and silently."""
-    flags = ["--codex", str(CODEX)] + (["--structured"] if options.structured else [])
-    environment = {
-        "HOME": str(directory),
-        "STANDIN_OUT": str(directory),
-        "CODEX_SWARM_TASK_DIR": str(directory / "tasks"),
-        "CODEX_SWARM_WORKTREE_DIR": str(directory / "worktrees"),
-        "CODEX_SWARM_LOG": str(directory / "server.log"),
-    }
-    server = StdioServerParameters(command=options.server, args=flags, env=environment, cwd=directory)
-    with open(directory / "stderr", "w+") as errors:
-        async with Client(stdio_client(server, errors), mode=mode) as client:
-            yield Bench(client, directory, options.structured)
-        errors.seek(0)
-        said = errors.read()
-    assert said == "", f"on stderr: {said}"
-
-
-def left_in(directory: Path) -> list[str]:
-    """The processes that were started in a directory and are still there."""
-    mark = f"STANDIN_OUT={directory}".encode()
-    left = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                left.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            pass  # it is gone, or is not ours
-    return left
-
-
-async def run(check, mode: str, options: argparse.Namespace) -> None:
-    """Runs one check on a server of its own."""
-    warnings = Warnings()
-    logging.getLogger().addHandler(warnings)
-    try:
-        with tempfile.TemporaryDirectory(prefix="codex-swarm-client-") as name, anyio.fail_after(CAP):
-            directory = Path(name).resolve()
-            async with bench_in(directory, mode, options) as bench:
-                await check(bench)
-            while left_in(directory):
-                await anyio.sleep(0.01)
-    finally:
-        logging.getLogger().removeHandler(warnings)
-    assert not warnings.lines, "\n".join(warnings.lines)
 
 
 def main() -> int:
@@ -338,10 +283,12 @@ def main() -> int:
     parser.add_argument("--structured", action="store_true")
     options = parser.parse_args()
     passed = failed = 0
-    for mode in ("auto", "legacy"):
-        for check in CHECKS:
+    for mode, revision in MODES.items():
+        for check in CHECKS + (TASK_CHECKS if revision == REVISION else []):
+            # in the older revisions the library does not declare it, and there are no tasks
+            extensions = [Tasks()] if check in TASK_CHECKS or revision != REVISION else []
             try:
-                anyio.run(run, check, mode, options)
+                anyio.run(run, check, extensions, options.server, options.structured, mode)
                 passed += 1
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
