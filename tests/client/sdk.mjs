@@ -219,14 +219,16 @@ async function progressIsTold(bench) {
     const told = [];
     const onprogress = (progress) => {
         told.push(progress);
-        bench.site.open('told'); // it is told while the task runs, for the task cannot end before
+        if (/make/.test(progress.message)) {
+            bench.site.open('told'); // it is told while the task runs, for the task cannot end before
+        }
     };
     const script = prompt('begin', 'run make', 'wait-for told', 'say done', 'done');
     assert.match(await bench.call('codex', script, { onprogress }), /^done\n/);
     for (let i = 1; i < told.length; i++) {
         assert(told[i].progress > told[i - 1].progress);
     }
-    assert.match(told[0].message, /make/);
+    assert(told.length > 0);
 }
 
 async function aCallCanBeCancelled(bench) {
