@@ -14,6 +14,8 @@ pub enum Role {
         /// Only say it.
         dry_run: bool,
     },
+    /// Wait for these tasks and print their results.
+    Wait(Vec<String>),
     /// Print the help.
     Help,
     /// Print the version.
@@ -33,6 +35,10 @@ pub struct Flags {
     pub codex: Option<String>,
     /// `--structured`
     pub structured: bool,
+    /// `--max-parallel`
+    pub max_parallel: Option<u32>,
+    /// `--task-timeout`, in seconds
+    pub task_timeout: Option<u32>,
 }
 
 /// What was wrong with the command line.
@@ -70,11 +76,18 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
             "--skip-git-repo-check" => flags.skip_git_repo_check = true,
             "--ephemeral" => flags.ephemeral = true,
             "--structured" => flags.structured = true,
+            "--max-parallel" => {
+                flags.max_parallel = Some(number(&name, &value("a number of tasks")?)?);
+            }
+            "--task-timeout" => {
+                flags.task_timeout = Some(number(&name, &value("seconds")?)?);
+            }
             "supervise" if first => {
                 let id = value("a task id")?;
                 return Ok(Role::Supervise(id, value("a directory")?));
             }
             "gc" if first => return gc(words),
+            "wait" if first => return ids("wait", words).map(Role::Wait),
             _ if name.starts_with("-c") && !name.starts_with("--") => {
                 // -ckey=value, and -c=key=value, which Codex takes too
                 let (_, joined) = word.split_at(2);
@@ -103,6 +116,24 @@ fn gc(words: impl Iterator<Item = String>) -> Result<Role, Usage> {
     Ok(Role::Gc { dry_run })
 }
 
+/// Reads the ids behind a command.
+fn ids(command: &str, words: impl Iterator<Item = String>) -> Result<Vec<String>, Usage> {
+    let ids: Vec<String> = words.collect();
+    if let Some(word) = ids.iter().find(|word| word.starts_with('-')) {
+        return Err(Usage(format!("{command} takes task ids, not '{word}'")));
+    }
+    if ids.is_empty() {
+        return Err(Usage(format!("{command} needs a task id after it")));
+    }
+    Ok(ids)
+}
+
+/// Reads a number that is not 0.
+fn number(name: &str, text: &str) -> Result<u32, Usage> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| Usage(format!("{name} needs a number above 0, this is '{text}'")))
+}
+
 /// Checks a `-c` value: the key is what codex splits off at the first `=`.
 fn config(word: String) -> Result<String, Usage> {
     match word.split_once('=') {
@@ -114,7 +145,9 @@ fn config(word: String) -> Result<String, Usage> {
 /// The text of `--help`. The man page has the same words in the same order.
 pub const HELP: &str = "\
 usage: codex-mcp-swarm [-c key=value]... [--skip-git-repo-check] [--ephemeral]
-                       [--codex path] [--structured]
+                       [--codex path] [--max-parallel n] [--task-timeout seconds]
+                       [--structured]
+       codex-mcp-swarm wait id...
        codex-mcp-swarm gc [--dry-run]
        codex-mcp-swarm --help | --version
 
@@ -124,7 +157,10 @@ An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
   --skip-git-repo-check   let Codex work outside of a git repository
   --ephemeral             keep no Codex sessions; then nothing can be resumed
   --codex path            the Codex CLI to run (default: codex on PATH)
+  --max-parallel n        run at most n tasks at once, over all servers of a task directory
+  --task-timeout seconds  end a task that runs longer; it has failed then
   --structured            give every tool an output schema and structured content
+  wait id...              wait for tasks, print their results; exit 0 if all completed
   gc [--dry-run]          remove old tasks and worktrees now; no work is destroyed
   -h, --help              print this and exit
   -V, --version           print the version and exit
@@ -152,15 +188,19 @@ mod tests {
             ephemeral: true,
             codex: Some("/opt/codex".into()),
             structured: true,
+            max_parallel: Some(8),
+            task_timeout: Some(3600),
         };
         let line = "-c=model=gpt --config a.b=\"x=y\" --config=c= -cd=1 --skip-git-repo-check \
-                    --ephemeral --codex=/opt/codex --structured";
+                    --ephemeral --codex=/opt/codex --structured --max-parallel 8 \
+                    --task-timeout=3600";
         assert_eq!(typed(line), Ok(Role::Serve(flags)));
         assert_eq!(typed(""), Ok(Role::Serve(Flags::default())));
         assert_eq!(typed("--ephemeral --help"), Ok(Role::Help));
         assert_eq!(typed("-V"), Ok(Role::Version));
         assert_eq!(typed("gc"), Ok(Role::Gc { dry_run: false }));
         assert_eq!(typed("gc --dry-run"), Ok(Role::Gc { dry_run: true }));
+        assert_eq!(typed("wait a b"), Ok(Role::Wait(vec!["a".into(), "b".into()])));
         assert_eq!(
             typed("supervise 00c0ffee /d"),
             Ok(Role::Supervise("00c0ffee".into(), "/d".into()))
@@ -171,7 +211,12 @@ mod tests {
     fn a_wrong_word_is_named() {
         for (line, part) in [
             ("-c", "-c needs key=value"),
+            ("--max-parallel 0", "--max-parallel needs a number above 0, this is '0'"),
+            ("--task-timeout 1h", "'1h'"),
+            ("--task-timeout", "--task-timeout needs seconds"),
             ("-c model", "'model'"),
+            ("wait", "wait needs a task id"),
+            ("wait 1a2b3c4d -x", "wait takes task ids, not '-x'"),
             ("-c =x", "'=x'"),
             ("-c --x=1", "'--x=1'"),
             ("--codex", "--codex needs a path"),

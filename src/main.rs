@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Ok(Role::Version) => print(&format!("codex-mcp-swarm {}\n", mcp::VERSION)),
         Ok(Role::Serve(flags)) => serve(flags),
         Ok(Role::Gc { dry_run }) => console::gc::run(&settings(cli::Flags::default()).0, dry_run),
+        Ok(Role::Wait(ids)) => console::wait::run(&settings(cli::Flags::default()).0, &ids),
         Ok(Role::Supervise(id, directory)) => supervise(&id, &directory),
     }
 }

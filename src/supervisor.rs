@@ -13,13 +13,14 @@ use crate::settings::Settings;
 use crate::sys::{self, PollFd, Signal, Signals};
 use crate::task::identity::{self, Process};
 use crate::task::retention::{self, Sweep};
+use crate::task::slots::{self, Slot, Turn};
 use crate::task::store::Part;
 use crate::task::worktree::{self, Repository};
 use crate::task::{Id, Record, Status, Store, Worktree};
 use crate::{clock, log};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -34,6 +35,9 @@ pub const CANCEL: u8 = b'c';
 /// Told by the server: the task is to go on without it.
 pub const DETACH: u8 = b'd';
 
+/// How often to look at the queue where the system cannot tell that it has moved.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long codex has to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -43,11 +47,21 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// The longest line that is looked into here; items, which can be longer, are not.
 const LINE_LIMIT: usize = 256 << 10;
 
+/// Starts this very program, even where its file was replaced since, as the supervisor of a task.
+/// One that has a supervisor already, or had one, gets none: what it left is ended.
+pub fn spawn(id: Id, task_dir: &Path, [stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<Child> {
+    let myself = Path::new("/proc/self/exe");
+    let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
+    let mut command = Command::new(program);
+    command.arg0("codex-mcp-swarm").args(["supervise", &id.to_string()]).arg(task_dir);
+    command.stdin(stdin).stdout(stdout).stderr(stderr).spawn()
+}
+
 /// Runs a task whose record the server has written. What fails is in the record and the log.
 pub fn run(settings: &Settings, store: &Store, id: Id) {
     sys::new_session();
     let caught = [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Child];
-    let signals = match Signals::catch(&caught) {
+    let mut signals = match Signals::catch(&caught) {
         Ok(signals) => signals,
         Err(why) => return log::warning(&format!("task {id}: cannot catch signals: {why}")),
     };
@@ -60,21 +74,11 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
         return end_leftovers(&record);
     }
     record.supervisor = Some(Process::of(std::process::id()));
-    record.status = Status::Preparing;
     let mut server = Server::connect();
-    keep(store, &record, &mut server);
-
-    let prepared = prepare(settings, store, &mut record, &mut server);
-    match prepared.and_then(|in_use| Ok((start(store, &record)?, in_use))) {
-        Err(why) => {
-            record.status = Status::Failed;
-            record.failure = Some(why);
-        }
-        Ok((child, _in_use)) => {
-            let residue = worktree::residue(Path::new(&record.cwd));
-            supervise(store, &mut record, child, signals, &mut server);
-            finish_worktree(store, &mut record, &residue);
-        }
+    match await_turn(store, &mut record, &mut signals, &mut server) {
+        Err(why) => fail(&mut record, why),
+        Ok(None) => record.status = Status::Cancelled,
+        Ok(Some(slot)) => run_codex(settings, store, &mut record, signals, &mut server, slot),
     }
     record.completed = Some(clock::wall());
     keep(store, &record, &mut server);
@@ -83,6 +87,107 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
         let sweep = Sweep { store, worktrees, max_age, now, dry: false, brief: true };
         sweep.now_and_then(&mut |what| log::warning(&what));
     }
+}
+
+/// Puts into the record that the task failed, and why.
+fn fail(record: &mut Record, why: String) {
+    record.status = Status::Failed;
+    record.failure = Some(why);
+}
+
+/// Waits until fewer run than the server allows, if it allows only so many. `None`: the task was told
+/// to end before.
+fn await_turn(
+    store: &Store,
+    record: &mut Record,
+    signals: &mut Signals,
+    server: &mut Server,
+) -> Result<Option<Slot>, String> {
+    let limit = record.max_parallel;
+    let mut waits = false;
+    loop {
+        let news = match slots::take(store, record.id, limit) {
+            Ok(Turn::Ours(slot)) => return Ok(Some(slot)),
+            // nobody has to wait for us, and we for nobody
+            Err(_) if limit.is_none() => return Ok(Some(Slot::default())),
+            Err(why) => return Err(format!("cannot wait for its turn in the queue: {why}")),
+            Ok(Turn::Others(news)) => news,
+        };
+        if !std::mem::replace(&mut waits, true) {
+            keep(store, record, server);
+        }
+        let timeout = news.fd().is_none().then_some(LOOK_AGAIN);
+        let (_, word) = wait(signals, news.fd(), server, timeout);
+        if told_to_end(signals, server, word, record) {
+            slots::leave(store, record.id);
+            return Ok(None);
+        }
+    }
+}
+
+/// Makes things ready, runs codex, and puts what came of it into the record.
+fn run_codex(
+    settings: &Settings,
+    store: &Store,
+    record: &mut Record,
+    signals: Signals,
+    server: &mut Server,
+    slot: Slot,
+) {
+    record.status = Status::Preparing;
+    keep(store, record, server);
+    let prepared = prepare(settings, store, record, server);
+    match prepared.and_then(|in_use| Ok((start(store, record)?, in_use))) {
+        Err(why) => fail(record, why),
+        Ok((child, _in_use)) => {
+            let residue = worktree::residue(Path::new(&record.cwd));
+            supervise(store, record, child, signals, server);
+            drop(slot);
+            finish_worktree(store, record, &residue);
+        }
+    }
+}
+
+/// Whether a signal came or the server said that the task is to end; takes in what else it said.
+fn told_to_end(
+    signals: &mut Signals,
+    server: &mut Server,
+    word: bool,
+    record: &mut Record,
+) -> bool {
+    let ends = |signal: &Signal| matches!(signal, Signal::Interrupt | Signal::Terminate);
+    let signalled = signals.take().iter().any(ends);
+    let told = word
+        && match server.hear() {
+            Heard::Cancel => true,
+            Heard::Gone => record.attached,
+            Heard::Nothing => false,
+            Heard::Detach => {
+                record.attached = false;
+                false
+            }
+        };
+    signalled || told
+}
+
+/// Waits until a signal came, or there is something to read, or the server said a word; tells of the
+/// latter two.
+fn wait(
+    signals: &Signals,
+    input: Option<BorrowedFd<'_>>,
+    server: &Server,
+    timeout: Option<Duration>,
+) -> (bool, bool) {
+    let mut fds = vec![PollFd::reading(signals.fd())];
+    fds.extend(input.map(PollFd::reading));
+    fds.extend(server.reading.as_ref().map(|socket| PollFd::reading(socket.as_fd())));
+    if let Err(why) = sys::poll(&mut fds, timeout) {
+        log::warning(&format!("poll failed: {why}"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut ready = fds.iter().skip(1).map(PollFd::ready);
+    let read = input.is_some() && ready.next().unwrap_or(false);
+    (read, ready.next().unwrap_or(false))
 }
 
 /// Ends what is left of a task that has got its verdict from somebody else.
@@ -212,6 +317,8 @@ fn supervise(
         asked_to_end: None,
         killed: false,
         signals,
+        overtime: record.timeout.map(|seconds| Duration::from_secs(seconds.into())),
+        began: Instant::now(),
     };
     while run.stdout.is_some() || run.ended.is_none() {
         run.turn(&mut child, record, &mut relay, server);
@@ -235,7 +342,15 @@ fn supervise(
         let left = "some of its processes may be left: they could not be found, or not be killed";
         record.note = (!swept).then(|| left.into()).or(record.note.take());
     }
-    record.status = if cancelled { Status::Cancelled } else { verdict.status };
+    record.timed_out &= cancelled;
+    if cancelled && !record.timed_out {
+        record.failure = None;
+    }
+    record.status = match (cancelled, record.timed_out) {
+        (true, true) => Status::Failed,
+        (true, false) => Status::Cancelled,
+        (false, _) => verdict.status,
+    };
     record.inferred = verdict.inferred;
 }
 
@@ -251,6 +366,10 @@ struct Run {
     killed: bool,
     /// What came for this process.
     signals: Signals,
+    /// How long it may run, as long as that is not over.
+    overtime: Option<Duration>,
+    /// When it began.
+    began: Instant,
 }
 
 impl Run {
@@ -262,20 +381,9 @@ impl Run {
         relay: &mut Relay,
         server: &mut Server,
     ) {
-        let [output, word] = self.wait(server);
-        let mut cancel = self
-            .signals
-            .take()
-            .iter()
-            .any(|signal| matches!(signal, Signal::Interrupt | Signal::Terminate));
-        if word {
-            match server.hear() {
-                Heard::Cancel => cancel = true,
-                Heard::Detach => record.attached = false,
-                Heard::Gone => cancel |= record.attached,
-                Heard::Nothing => {}
-            }
-        }
+        let stdout = self.stdout.as_ref().map(AsFd::as_fd);
+        let (output, word) = wait(&self.signals, stdout, server, self.timeout());
+        let mut end = told_to_end(&mut self.signals, server, word, record);
         if output && self.stdout.as_mut().is_some_and(|stdout| !relay.pass_on(stdout, server)) {
             self.stdout = None;
         }
@@ -284,7 +392,16 @@ impl Run {
             // what is left of its group may hold the pipe open
             signal_group(child, Signal::Kill);
         }
-        if cancel && self.asked_to_end.is_none() && self.ended.is_none() {
+        let late = self.overtime.take_if(|span| self.began.elapsed() >= *span);
+        if let (Some(span), None, None) = (late, self.asked_to_end, self.ended) {
+            // what it is told now was not the user's will
+            end = true;
+            record.timed_out = true;
+            let seconds = span.as_secs();
+            let why = format!("it ran for longer than --task-timeout allows, {seconds} s");
+            record.failure = Some(why);
+        }
+        if end && self.asked_to_end.is_none() && self.ended.is_none() {
             self.asked_to_end = Some(Instant::now());
             ask_to_end(child, relay.turn_began);
         }
@@ -302,24 +419,16 @@ impl Run {
         self.asked_to_end.is_some_and(|asked| asked.elapsed() >= GRACE)
     }
 
-    /// Waits until something happened: output, a word from the server, a signal.
-    fn wait(&self, server: &Server) -> [bool; 2] {
+    /// How long nothing may happen until there is something to do.
+    fn timeout(&self) -> Option<Duration> {
         let rest = |since: Instant, span: Duration| span.saturating_sub(since.elapsed());
-        let timeout = match (self.ended, self.asked_to_end, self.killed) {
+        let overtime = || self.overtime.map(|span| rest(self.began, span));
+        match (self.ended, self.asked_to_end, self.killed) {
             (Some(ended), ..) => Some(rest(ended, DRAIN)),
             (None, Some(asked), false) => Some(rest(asked, GRACE)),
-            _ => None,
-        };
-        let mut fds = vec![PollFd::reading(self.signals.fd())];
-        fds.extend(self.stdout.as_ref().map(|stdout| PollFd::reading(stdout.as_fd())));
-        fds.extend(server.reading.as_ref().map(|socket| PollFd::reading(socket.as_fd())));
-        if let Err(why) = sys::poll(&mut fds, timeout) {
-            log::warning(&format!("poll failed: {why}"));
-            std::thread::sleep(Duration::from_millis(100));
+            (None, Some(_), true) => None,
+            (None, None, _) => overtime(),
         }
-        let mut ready = fds.iter().skip(1).map(PollFd::ready);
-        let output = self.stdout.is_some() && ready.next().unwrap_or(false);
-        [output, ready.next().unwrap_or(false)]
     }
 }
 

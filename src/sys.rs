@@ -11,8 +11,7 @@ use std::io;
 use std::marker::PhantomData;
 #[cfg(target_os = "linux")]
 use std::os::fd::FromRawFd;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
-#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
@@ -252,6 +251,37 @@ pub fn try_lock(file: &File) -> bool {
     check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).is_ok()
 }
 
+/// A write lock on one byte of a file, which need not be there: `fcntl_locking(2)`.
+fn byte_lock(at: u32, count: u32) -> libc::flock {
+    // SAFETY: flock is plain integers, for which zero is a value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::c_short::try_from(libc::F_WRLCK).unwrap_or_default();
+    lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
+    lock.l_start = at.into();
+    lock.l_len = count.into();
+    lock
+}
+
+/// Locks one byte of a file, if nobody else has. It is held until this process closes the file, by
+/// whichever of its descriptors, or ends.
+pub fn lock_byte(file: &File, at: u32) -> io::Result<()> {
+    let lock = byte_lock(at, 1);
+    // SAFETY: `lock` lives through the call, which reads it; the descriptor is open.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) }).map(drop)
+}
+
+/// A byte that another process has locked, among these; which of them is not said.
+pub fn locked_byte(file: &File, from: u32, to: u32) -> io::Result<Option<u32>> {
+    // a length of 0 means all there are
+    let count = to.wrapping_sub(from).wrapping_add(1);
+    let mut lock = byte_lock(from, count);
+    // SAFETY: `lock` lives through the call, which reads and writes it; the descriptor is open.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) })?;
+    let free = libc::c_short::try_from(libc::F_UNLCK).unwrap_or_default();
+    let at = u32::try_from(lock.l_start).unwrap_or(from);
+    Ok((lock.l_type != free).then_some(at.clamp(from, to)))
+}
+
 /// Opens a file of ours for reading; a link in its place is refused.
 pub fn open_own(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)
@@ -261,6 +291,21 @@ pub fn open_own(path: &Path) -> io::Result<File> {
 pub fn create_own(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// Makes a FIFO for the user alone, where nothing was before, and opens it for both ends: fifo(7).
+pub fn create_fifo(path: &Path) -> io::Result<File> {
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: `name` ends with a NUL and lives through the call.
+    check(unsafe { libc::mkfifo(name.as_ptr(), 0o600) })?;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)
+}
+
+/// Opens a file of ours for reading without waiting for anything; a link in its place is refused.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Opens a file for the user alone, to write at its end; a link in its place is refused, and so is
@@ -330,50 +375,64 @@ pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()>
     }
 }
 
-/// Tells which files were moved into a directory: inotify(7). There is none but on Linux.
-pub struct Arrivals {
+/// Tells what happens to files: inotify(7). There is none but on Linux.
+#[derive(Debug)]
+pub struct Notices {
     /// The inotify instance.
     file: File,
 }
 
-impl Arrivals {
-    /// Watches a directory from now on.
+/// What to tell.
+#[derive(Clone, Copy, Debug)]
+pub enum About {
+    /// The names of the files that are moved into a directory.
+    Arrivals,
+    /// That somebody who could write to a file closes or unlinks it.
+    Release,
+}
+
+impl Notices {
+    /// Watches a file or a directory from now on.
     #[cfg(target_os = "linux")]
-    pub fn watch(directory: &Path) -> io::Result<Arrivals> {
-        let path = std::ffi::CString::new(directory.as_os_str().as_bytes())?;
+    pub fn of(about: About, path: &Path) -> io::Result<Notices> {
+        let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: takes no pointer.
         let fd = check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })?;
         // SAFETY: `fd` was just made and belongs to nobody else.
         let file = unsafe { File::from_raw_fd(fd) };
-        let what = libc::IN_MOVED_TO | libc::IN_ONLYDIR | libc::IN_DONT_FOLLOW;
+        let what = libc::IN_DONT_FOLLOW
+            | match about {
+                About::Arrivals => libc::IN_MOVED_TO | libc::IN_ONLYDIR,
+                About::Release => libc::IN_CLOSE_WRITE | libc::IN_ATTRIB | libc::IN_DELETE_SELF,
+            };
         // SAFETY: `path` ends with a NUL and lives through the call; `fd` is open.
         check(unsafe { libc::inotify_add_watch(fd, path.as_ptr(), what) })?;
-        Ok(Arrivals { file })
+        Ok(Notices { file })
     }
 
-    /// Watches a directory from now on.
+    /// Watches a file or a directory from now on.
     #[cfg(not(target_os = "linux"))]
-    pub fn watch(_: &Path) -> io::Result<Arrivals> {
+    pub fn of(_: About, _: &Path) -> io::Result<Notices> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
     /// What to give to poll(2).
     pub fn fd(&self) -> BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.file)
+        self.file.as_fd()
     }
 
-    /// The names of some files that came since the last call; there may be more.
+    /// The names of the files of some notices since the last call, one for each; there may be more.
     pub fn take(&mut self) -> Vec<String> {
         // the least that one event with the longest name needs is 272
         let mut events = [0; 16 << 10];
         let count = io::Read::read(&mut self.file, &mut events).unwrap_or(0);
-        arrived(events.get(..count).unwrap_or_default())
+        names(events.get(..count).unwrap_or_default())
     }
 }
 
 /// The names in a row of inotify events: three numbers and the length of the name in 16 bytes, then
 /// the name, filled up with NULs.
-fn arrived(mut events: &[u8]) -> Vec<String> {
+fn names(mut events: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     while let Some((head, rest)) = events.split_first_chunk::<16>() {
         let [.., a, b, c, d] = *head;
@@ -453,7 +512,7 @@ impl Signals {
 
     /// What to give to poll(2).
     pub fn fd(&self) -> BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.pipe)
+        self.pipe.as_fd()
     }
 
     /// The signals that came since the last call.
@@ -496,11 +555,22 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_on_a_byte_is_no_lock_on_another_and_ones_own_is_not_seen() {
+        let path = std::env::temp_dir().join(format!("swarm-bytes-{}", std::process::id()));
+        let file = append_own(&path).expect("it is made");
+        for at in [0, 7, u32::MAX] {
+            lock_byte(&file, at).expect("nobody else has it");
+            assert_eq!(locked_byte(&file, 0, u32::MAX).expect("it can be asked"), None);
+        }
+        std::fs::remove_file(path).expect("cleaned up");
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
-    fn what_is_moved_into_a_directory_is_told_by_name() {
+    fn what_happens_to_files_is_told() {
         let base = std::env::temp_dir().join(format!("swarm-arrivals-{}", std::process::id()));
         std::fs::create_dir_all(&base).expect("it is made");
-        let mut arrivals = Arrivals::watch(&base).expect("it is watched");
+        let mut arrivals = Notices::of(About::Arrivals, &base).expect("it is watched");
         assert!(arrivals.take().is_empty());
         let moved = |name: &str| {
             std::fs::write(base.join(".new"), "").expect("a file");
@@ -509,12 +579,21 @@ mod tests {
         moved("1a2b3c4d.meta");
         moved(&"n".repeat(255));
         moved("1a2b3c4d.meta");
-        let names = arrivals.take();
-        assert_eq!(names, ["1a2b3c4d.meta", &"n".repeat(255), "1a2b3c4d.meta"]);
-        assert!(Arrivals::watch(&base.join("nothing")).is_err());
+        let arrived = arrivals.take();
+        assert_eq!(arrived, ["1a2b3c4d.meta", &"n".repeat(255), "1a2b3c4d.meta"]);
+        assert!(Notices::of(About::Arrivals, &base.join("nothing")).is_err());
+
+        let path = base.join("1a2b3c4d.meta");
+        let mut release = Notices::of(About::Release, &path).expect("it is watched");
+        drop(open_own(&path).expect("it is opened"));
+        assert!(release.take().is_empty(), "a reader");
+        drop(append_own(&path).expect("it is opened"));
+        assert!(!release.take().is_empty(), "a writer");
+        std::fs::remove_file(&path).expect("it is removed");
+        assert!(!release.take().is_empty(), "its name is gone");
         std::fs::remove_dir_all(base).expect("cleaned up");
-        assert_eq!(arrived(&[0; 16]), [""]);
-        assert!(arrived(&[1; 40]).is_empty() && arrived(&[0; 15]).is_empty());
+        assert_eq!(names(&[0; 16]), [""]);
+        assert!(names(&[1; 40]).is_empty() && names(&[0; 15]).is_empty());
     }
 
     #[test]

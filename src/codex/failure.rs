@@ -22,6 +22,8 @@ pub enum Category {
     ContextLength,
     /// The account has no more to spend.
     Quota,
+    /// It ran for longer than it was allowed to.
+    Timeout,
     /// Codex ended without saying why, or was never started.
     ProcessCrash,
     /// None of these is recognized.
@@ -40,6 +42,7 @@ impl Category {
             Category::InvalidRequest => "invalid_request",
             Category::ContextLength => "context_length",
             Category::Quota => "quota",
+            Category::Timeout => "timeout",
             Category::ProcessCrash => "process_crash",
             Category::Unknown => "unknown",
         }
@@ -56,7 +59,7 @@ impl Category {
             | Category::InvalidRequest
             | Category::ContextLength
             | Category::Quota => "no",
-            Category::ProcessCrash | Category::Unknown => "unknown",
+            Category::Timeout | Category::ProcessCrash | Category::Unknown => "unknown",
         }
     }
 
@@ -74,6 +77,10 @@ impl Category {
             Category::InvalidRequest => "change what the cause names, then try again",
             Category::ContextLength => "start a new thread, or ask for less at once",
             Category::Quota => "check the plan and its limits; until then nothing will run",
+            Category::Timeout => {
+                "ask for less at once, or start this server with a larger --task-timeout; codex_reply \
+                 goes on with the thread"
+            }
             Category::ProcessCrash => "look at the stderr below; try again if that says nothing",
             Category::Unknown => "look at the cause and the stderr below",
         }
@@ -94,6 +101,8 @@ pub struct Failure {
 pub struct Evidence<'a> {
     /// What the record says went wrong: codex could not be started, or its supervisor died.
     pub own: Option<&'a str>,
+    /// It ran for longer than it was allowed to, and that is what went wrong.
+    pub timed_out: bool,
     /// codex was started.
     pub started: bool,
     /// The message of `turn.failed`, else of the last `error` event.
@@ -118,6 +127,9 @@ impl Failure {
 
     /// Finds the cause and what kind it is.
     pub fn of(evidence: &Evidence<'_>) -> Failure {
+        if let (Some(own), true) = (evidence.own, evidence.timed_out) {
+            return Failure { cause: own.to_owned(), category: Category::Timeout };
+        }
         if let (Some(own), None) = (evidence.own, evidence.event) {
             // what kept it from starting is in what was asked for, or on this machine
             let category =

@@ -1,6 +1,7 @@
 //! What a person does at a terminal. All of it works on the task directory, with or without a server.
 
 pub mod gc;
+pub mod wait;
 
 use std::io::{self, Write};
 

@@ -11,7 +11,8 @@ use crate::settings::Settings;
 use crate::task::identity::Process;
 use crate::task::store::Part;
 use crate::task::{Id, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,8 +45,8 @@ pub enum Action {
     Send(String),
     /// Write a line to the client, unless it has fallen behind: another will come.
     Progress(String),
-    /// Start the supervisor of a task.
-    Launch(Id),
+    /// Start the supervisor of a task, with its place in the queue if it has to wait for its turn.
+    Launch(Id, Option<File>),
     /// Tell the supervisor of a task of ours to end it.
     Cancel(Id),
     /// Tell the supervisor of a task of ours that the task goes on without this server.
@@ -61,6 +62,9 @@ pub enum Action {
 /// How often a task that is not ours is looked at where the system cannot tell of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// So many tasks that have ended are remembered at least, if there were as many.
+const REMEMBERED: usize = 256;
+
 /// The server.
 pub struct Server {
     /// What it was told at the start.
@@ -73,6 +77,8 @@ pub struct Server {
     pub(super) tasks: BTreeMap<Id, Watched>,
     /// The revision agreed on, once there was an `initialize`.
     pub(super) session: Option<Revision>,
+    /// How many tasks it has put into the queue.
+    pub(super) launched: u64,
     /// The calls that wait for something.
     pub(super) calls: Vec<Call>,
     /// The batches that are not answered yet.
@@ -96,6 +102,7 @@ impl Server {
             here,
             tasks: BTreeMap::new(),
             session: None,
+            launched: 0,
             calls: Vec::new(),
             batches: Vec::new(),
             listeners: Vec::new(),
@@ -128,6 +135,7 @@ impl Server {
             Event::NotLaunched(id, why) => self.gone(id, Some(why)),
             Event::Tick => self.tick(),
         }
+        self.forget();
         std::mem::take(&mut self.actions)
     }
 
@@ -205,9 +213,7 @@ impl Server {
     /// Looks what is due.
     fn tick(&mut self) {
         if self.look_again.take_if(|due| *due <= self.now.steady).is_some() {
-            let calls = self.calls.iter().flat_map(|call| call.awaits.tasks().iter().copied());
-            let listeners = self.listeners.iter().flat_map(Listener::subjects);
-            let awaited: Vec<Id> = calls.chain(listeners).collect();
+            let awaited: Vec<Id> = self.awaited().collect();
             self.watch(&awaited);
         }
         self.answer_calls(|_| true);
@@ -249,18 +255,42 @@ impl Server {
         self.tasks.get_mut(&id)
     }
 
-    /// All tasks there are. Those whose files are gone are forgotten, unless they run or a call is
-    /// about them.
+    /// All tasks there are. Those whose files are gone are forgotten, unless they run or somebody
+    /// waits for them.
     pub(super) fn look_at_all(&mut self) -> Vec<Id> {
         let there = self.store.ids(Part::Meta);
-        let calls = &self.calls;
-        let asked = |id: &Id| calls.iter().any(|call| call.awaits.tasks().contains(id));
-        self.tasks
-            .retain(|id, task| !task.is_final() || there.binary_search(id).is_ok() || asked(id));
+        let awaited: BTreeSet<Id> = self.awaited().collect();
+        self.tasks.retain(|id, task| {
+            !task.is_final() || there.binary_search(id).is_ok() || awaited.contains(id)
+        });
         for id in there {
             self.look(id);
         }
         self.tasks.keys().copied().collect()
+    }
+
+    /// Forgets the tasks that ended longest ago, if it knows many and nobody waits for them. What is
+    /// to be told of them can be read again.
+    fn forget(&mut self) {
+        if self.tasks.len() < 2 * REMEMBERED {
+            return;
+        }
+        let awaited: BTreeSet<Id> = self.awaited().collect();
+        let idle = |(id, task): (&Id, &Watched)| {
+            let ended = task.record.completed.filter(|_| task.is_final())?;
+            (!awaited.contains(id)).then_some((ended, *id))
+        };
+        let mut idle: Vec<(u64, Id)> = self.tasks.iter().filter_map(idle).collect();
+        idle.sort_unstable();
+        for (_, id) in idle.iter().rev().skip(REMEMBERED) {
+            self.tasks.remove(id);
+        }
+    }
+
+    /// The tasks that somebody waits for or listens to by name.
+    fn awaited(&self) -> impl Iterator<Item = Id> {
+        let calls = self.calls.iter().flat_map(|call| call.awaits.tasks().iter().copied());
+        calls.chain(self.listeners.iter().flat_map(Listener::subjects))
     }
 
     /// What it takes to tell of a task.

@@ -223,7 +223,10 @@ impl Server {
     /// result says why.
     pub(super) fn hand_out_started(&mut self, call: &Call) -> bool {
         let Awaits::Start(id) = call.awaits else { return false };
-        let begun = self.tasks.get(&id).filter(|task| task.record.codex.is_some());
+        let begun = self
+            .tasks
+            .get(&id)
+            .filter(|task| task.has_begun() && (task.record.codex.is_some() || !task.is_final()));
         let Some(long_id) = begun.and_then(|task| task.record.long_id) else { return false };
         self.hand(&call.asked, &Held::Task(long_id, id));
         true

@@ -9,11 +9,11 @@
 mod core;
 mod handles;
 mod open;
-mod report;
+pub mod report;
 mod requests;
 mod resources;
 pub mod run;
 mod tools;
 mod updates;
 mod waiting;
-mod watched;
+pub mod watched;

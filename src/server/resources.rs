@@ -121,6 +121,13 @@ impl Server {
             o.bool("skip-git-repo-check", flags.skip_git_repo_check);
             o.bool("ephemeral", flags.ephemeral).bool("structured", flags.structured);
             o.maybe_str("codex", flags.codex.as_deref());
+            for (name, limit) in
+                [("max-parallel", flags.max_parallel), ("task-timeout", flags.task_timeout)]
+            {
+                if let Some(limit) = limit {
+                    o.int(name, limit);
+                }
+            }
             o.str("defaultCwd", &self.here.display().to_string());
         });
         out

@@ -7,7 +7,7 @@ use crate::lines::{Line, Lines};
 use crate::log;
 use crate::settings::Settings;
 use crate::supervisor;
-use crate::sys::{self, Arrivals, PIPE_BUF, PollFd, Signal, Signals};
+use crate::sys::{self, About, Notices, PIPE_BUF, PollFd, Signal, Signals};
 use crate::task::store::Part;
 use crate::task::{Id, Store};
 use std::collections::VecDeque;
@@ -15,9 +15,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The longest line that a client may write: twelve times the longest prompt would be longer, but
@@ -29,6 +28,9 @@ const OUTBOX_LIMIT: usize = 16 << 20;
 
 /// While more than this waits to be written, progress is not told.
 const PROGRESS_LIMIT: usize = 64 << 10;
+
+/// For so long supervisors are started in one go.
+const LAUNCHING: Duration = Duration::from_millis(10);
 
 /// How long a client that has closed its end is given to take the next piece of what it is owed.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -49,6 +51,7 @@ pub fn serve(settings: Settings, here: PathBuf) -> io::Result<()> {
         supervisors: Vec::new(),
         watches: Vec::new(),
         records: None,
+        launches: VecDeque::new(),
         children: Vec::new(),
         task_dir: settings.task_dir.clone(),
         client_gone: false,
@@ -58,6 +61,8 @@ pub fn serve(settings: Settings, here: PathBuf) -> io::Result<()> {
     while !run.client_gone {
         run.turn(&mut core);
     }
+    // what was asked for before the end goes on after it
+    run.launch_some(&mut core, Duration::MAX);
     run.say_farewell();
     Ok(())
 }
@@ -84,7 +89,9 @@ struct Run {
     /// The supervisors of other servers whose end somebody waits for.
     watches: Vec<(Id, OwnedFd)>,
     /// Tells of the records that others write, while somebody wants to hear of them.
-    records: Option<Arrivals>,
+    records: Option<Notices>,
+    /// The tasks whose supervisors are to be started.
+    launches: VecDeque<(Id, Option<File>)>,
     /// The supervisors to reap.
     children: Vec<Child>,
     /// Where they find their tasks.
@@ -125,7 +132,7 @@ impl Run {
             self.tell(core, Event::Gone(id));
         }
         if ready.records {
-            let names = self.records.as_mut().map(Arrivals::take).unwrap_or_default();
+            let names = self.records.as_mut().map(Notices::take).unwrap_or_default();
             for id in names.iter().filter_map(|name| Store::recorded(name)) {
                 self.tell(core, Event::Recorded(id));
             }
@@ -133,6 +140,7 @@ impl Run {
         if core.deadline().is_some_and(|due| due <= self.start.elapsed()) {
             self.tell(core, Event::Tick);
         }
+        self.launch_some(core, LAUNCHING);
         let [input, output] = ready.client;
         if input {
             self.read(core);
@@ -155,7 +163,8 @@ impl Run {
         fds.extend(self.supervisors.iter().map(|(_, socket)| PollFd::reading(socket.as_fd())));
         fds.extend(self.watches.iter().map(|(_, process)| PollFd::reading(process.as_fd())));
         fds.extend(self.records.iter().map(|records| PollFd::reading(records.fd())));
-        let timeout = deadline.map(|due| due.saturating_sub(self.start.elapsed()));
+        let due = deadline.map(|due| due.saturating_sub(self.start.elapsed()));
+        let timeout = if self.launches.is_empty() { due } else { Some(Duration::ZERO) };
         if let Err(why) = sys::poll(&mut fds, timeout) {
             log::warning(&format!("poll failed: {why}"));
             std::thread::sleep(Duration::from_millis(100));
@@ -187,22 +196,17 @@ impl Run {
                     }
                 }
                 Action::EndLeftovers(id) => {
-                    let ended = self.supervise(id, Stdio::null(), Stdio::null());
+                    let ended = self.supervise(id, [Stdio::null(), Stdio::null(), Stdio::null()]);
                     if let Err(why) = ended {
                         log::warning(&format!("task {id}: cannot end what it left: {why}"));
                     }
                 }
-                Action::Launch(id) => {
-                    if let Err(why) = self.launch(id) {
-                        let why = format!("its supervisor could not be started: {why}");
-                        self.tell(core, Event::NotLaunched(id, why));
-                    }
-                }
-                Action::Cancel(id) => self.word(id, supervisor::CANCEL),
-                Action::Detach(id) => self.word(id, supervisor::DETACH),
+                Action::Launch(id, place) => self.launches.push_back((id, place)),
+                Action::Cancel(id) => self.word(core, id, supervisor::CANCEL),
+                Action::Detach(id) => self.word(core, id, supervisor::DETACH),
                 Action::Watch(id, process) => self.watches.push((id, process)),
                 Action::WatchRecords(true) => {
-                    let watched = Arrivals::watch(&self.task_dir);
+                    let watched = Notices::of(About::Arrivals, &self.task_dir);
                     let unheard = |why: &io::Error| {
                         log::info(&format!("only tasks of this server are told of: {why}"));
                     };
@@ -217,24 +221,39 @@ impl Run {
         }
     }
 
+    /// Starts the supervisors that are to be started, and stops after a while: a client that asks
+    /// something else meanwhile shall not have to wait for a thousand of them.
+    fn launch_some(&mut self, core: &mut Server, span: Duration) {
+        let began = Instant::now();
+        while !self.launches.is_empty() && began.elapsed() < span {
+            self.launch_at(core, 0);
+        }
+    }
+
+    /// Starts one of the supervisors that are to be started.
+    fn launch_at(&mut self, core: &mut Server, at: usize) {
+        let Some((id, place)) = self.launches.remove(at) else { return };
+        if let Err(why) = self.launch(id, place) {
+            let why = format!("its supervisor could not be started: {why}");
+            self.tell(core, Event::NotLaunched(id, why));
+        }
+    }
+
     /// Starts the supervisor of a task, with a socket between us.
-    fn launch(&mut self, id: Id) -> io::Result<()> {
+    fn launch(&mut self, id: Id, place: Option<File>) -> io::Result<()> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let stdin = OwnedFd::from(theirs.try_clone()?);
-        self.supervise(id, stdin.into(), OwnedFd::from(theirs).into())?;
+        let place = place.map_or_else(Stdio::null, Stdio::from);
+        self.supervise(id, [stdin.into(), OwnedFd::from(theirs).into(), place])?;
         self.supervisors.push((id, ours));
         Ok(())
     }
 
-    /// Starts this very program, even where the file was replaced since, as a supervisor.
-    fn supervise(&mut self, id: Id, stdin: Stdio, stdout: Stdio) -> io::Result<()> {
-        let myself = Path::new("/proc/self/exe");
-        let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
-        let mut command = Command::new(program);
-        command.arg0("codex-mcp-swarm").args(["supervise", &id.to_string()]).arg(&self.task_dir);
-        let child = command.stdin(stdin).stdout(stdout).stderr(Stdio::null()).spawn()?;
+    /// Starts a supervisor, to be reaped later.
+    fn supervise(&mut self, id: Id, streams: [Stdio; 3]) -> io::Result<()> {
+        let child = supervisor::spawn(id, &self.task_dir, streams)?;
         self.children.push(child);
         Ok(())
     }
@@ -245,7 +264,11 @@ impl Run {
     }
 
     /// Says a word to a supervisor. One that is gone has ended its task.
-    fn word(&mut self, id: Id, word: u8) {
+    fn word(&mut self, core: &mut Server, id: Id, word: u8) {
+        if let Some(at) = self.launches.iter().position(|(other, _)| *other == id) {
+            // it is for the supervisor to do as it is told, and to write down what came of it
+            self.launch_at(core, at);
+        }
         if let Some(socket) = self.socket(id) {
             let _ = socket.write(&[word]);
         }

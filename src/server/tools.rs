@@ -11,11 +11,12 @@ use crate::log;
 use crate::mcp::ToolResult;
 use crate::mcp::tool::Tool;
 use crate::task::identity::Life;
+use crate::task::slots;
 use crate::task::store::Part;
 use crate::task::{Id, LongId, Record, Status, Usage, Worktree};
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -199,11 +200,22 @@ impl Server {
         self.store.open().map_err(|why| why.to_string())?;
         let id = self.store.claim(&order.request.prompt).map_err(|why| self.cannot_write(&why))?;
         let record = self.write_files(id, order, codex, attached);
-        let record = record.inspect_err(|_| self.store.remove(id))?;
+        let place = record.and_then(|record| Ok((self.queue_up(&record)?, record)));
+        let (place, record) = place.inspect_err(|_| self.store.remove(id))?;
         log::info(&format!("task {id}: started in {}", record.cwd));
         self.tasks.insert(id, Watched::new(&self.store, record, true));
-        self.act(Action::Launch(id));
+        self.act(Action::Launch(id, place));
         Ok(id)
+    }
+
+    /// Gives a task its place in the queue, if it has to wait for its turn.
+    fn queue_up(&mut self, record: &Record) -> Result<Option<File>, String> {
+        if record.max_parallel.is_none() {
+            return Ok(None);
+        }
+        self.launched += 1;
+        let place = slots::queue_up(&self.store, record.id, record.asked, self.launched);
+        place.map(Some).map_err(|why| self.cannot_write(&why))
     }
 
     /// Writes the files that a task needs besides its prompt.
@@ -251,6 +263,9 @@ impl Server {
             asked: self.now.wall,
             started: self.now.wall,
             completed: None,
+            max_parallel: self.settings.flags.max_parallel,
+            timeout: self.settings.flags.task_timeout,
+            timed_out: false,
             supervisor: None,
             codex: None,
             exit: None,
@@ -274,7 +289,7 @@ impl Server {
     fn started(&self, id: Id) -> ToolResult {
         let Some(view) = self.view(id) else { return gone(id) };
         let record = &view.task.record;
-        if record.codex.is_none() {
+        if record.codex.is_none() && record.status.is_final() {
             let cause = view.task.failure(&self.store).cause;
             return match record.status {
                 Status::Cancelled => ToolResult::refusal(format!("task {id} was cancelled")),
@@ -283,6 +298,9 @@ impl Server {
         }
         let mut text = String::new();
         view.brief(&mut text);
+        if let (Status::Queued, Some(limit)) = (record.status, record.max_parallel) {
+            let _ = writeln!(text, "It is queued: at most {limit} run at once.");
+        }
         let _ = write!(
             text,
             "\nIt runs in the background. When you have started all you need, call \

@@ -19,9 +19,7 @@ impl Server {
 
     /// Whether what a call waits for has come.
     pub(super) fn is_done(&self, awaits: &Awaits) -> bool {
-        let begun = |id: &Id| {
-            self.tasks.get(id).is_none_or(|task| task.is_final() || task.record.codex.is_some())
-        };
+        let begun = |id: &Id| self.tasks.get(id).is_none_or(Watched::has_begun);
         let ended = |id: &Id| self.tasks.get(id).is_none_or(Watched::is_final);
         let late = awaits.deadline().is_some_and(|deadline| self.now.steady >= deadline);
         match awaits {

@@ -52,6 +52,13 @@ impl Watched {
         self.record.status.is_final()
     }
 
+    /// It runs, or waits for its turn in the hands of its supervisor; or that is over.
+    pub fn has_begun(&self) -> bool {
+        let record = &self.record;
+        let waits = record.status == Status::Queued && record.supervisor.is_some();
+        self.is_final() || record.codex.is_some() || waits
+    }
+
     /// Reads the record again, if it can have changed. `true`: its supervisor is gone and left no
     /// verdict.
     pub fn refresh(&mut self, store: &Store, now: u64) -> bool {
@@ -147,6 +154,7 @@ impl Watched {
         let notice = self.transcript.notice.as_deref().filter(|_| !killed);
         Failure::of(&Evidence {
             own: self.record.failure.as_deref(),
+            timed_out: self.record.timed_out,
             started: self.record.codex.is_some(),
             event: self.transcript.failed.as_deref().or(notice),
             any_events: self.transcript.events > 0,

@@ -15,6 +15,11 @@ impl Id {
         if text.len() == 8 && digits { u32::from_str_radix(text, 16).ok().map(Id) } else { None }
     }
 
+    /// The id as a number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
     /// A new id out of the system's random numbers.
     pub fn random() -> io::Result<Id> {
         let mut bytes = [0; 4];

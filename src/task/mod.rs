@@ -7,6 +7,7 @@ pub mod id;
 pub mod identity;
 pub mod record;
 pub mod retention;
+pub mod slots;
 pub mod spool;
 pub mod store;
 pub mod worktree;

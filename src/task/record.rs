@@ -99,6 +99,7 @@ impl Usage {
 
 /// All that is known of a task besides its transcript.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct Record {
     /// Its name.
     pub id: Id,
@@ -130,6 +131,12 @@ pub struct Record {
     pub started: u64,
     /// When it ended.
     pub completed: Option<u64>,
+    /// It may begin only while fewer than so many run.
+    pub max_parallel: Option<u32>,
+    /// It may run for so many seconds.
+    pub timeout: Option<u32>,
+    /// It ran for longer.
+    pub timed_out: bool,
     /// Its supervisor.
     pub supervisor: Option<Process>,
     /// Its codex.
@@ -172,6 +179,14 @@ impl Record {
             if let Some(completed) = self.completed {
                 o.raw("completed_at", &seconds(completed));
             }
+            for (key, limit) in [("max_parallel", self.max_parallel), ("timeout", self.timeout)] {
+                if let Some(limit) = limit {
+                    o.int(key, limit);
+                }
+            }
+            if self.timed_out {
+                o.bool("timed_out", true);
+            }
             process(o, ["supervisor_pid", "supervisor_start_time"], self.supervisor.as_ref());
             process(o, ["pid", "pid_start_time"], self.codex.as_ref());
             let process = self.supervisor.as_ref().or(self.codex.as_ref());
@@ -210,6 +225,10 @@ impl Record {
                 place: place(),
             })
         };
+        let is = |key| value.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let limit = |key| {
+            value.get(key).and_then(Value::as_u64).and_then(|limit| u32::try_from(limit).ok())
+        };
         if string("task_id")? != id.to_string() {
             return None;
         }
@@ -227,7 +246,7 @@ impl Record {
             id,
             long_id: long_id.filter(|long_id| long_id.short() == id),
             status: Status::named(&string("status")?)?,
-            attached: value.get("attached").and_then(Value::as_bool).unwrap_or(false),
+            attached: is("attached"),
             command,
             cwd: string("cwd").unwrap_or_default(),
             settings: value
@@ -242,6 +261,9 @@ impl Record {
             asked: value.get("asked_at").and_then(millis).unwrap_or(started),
             started,
             completed: value.get("completed_at").and_then(millis),
+            max_parallel: limit("max_parallel"),
+            timeout: limit("timeout"),
+            timed_out: is("timed_out"),
             supervisor: process("supervisor_pid", "supervisor_start_time"),
             codex: process("pid", "pid_start_time"),
             exit: value
@@ -251,7 +273,7 @@ impl Record {
             failure: string("failure"),
             note: string("note"),
             ours: value.get("attached").is_some(),
-            inferred: value.get("inferred").and_then(Value::as_bool).unwrap_or(false),
+            inferred: is("inferred"),
             worktree: Worktree::read(&value),
         })
     }
@@ -326,6 +348,9 @@ mod tests {
             asked: 1_795_436_999_000,
             started: 1_795_437_000_123,
             completed: Some(1_795_437_001_000),
+            max_parallel: Some(4),
+            timeout: Some(60),
+            timed_out: true,
             supervisor: Some(process(70)),
             codex: Some(process(71)),
             exit: Some(-9),
@@ -353,6 +378,9 @@ mod tests {
             usage_before: None,
             usage: None,
             completed: None,
+            max_parallel: None,
+            timeout: None,
+            timed_out: false,
             supervisor: None,
             codex: None,
             exit: None,

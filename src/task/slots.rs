@@ -1,0 +1,160 @@
+//! At most so many codex at once, over all servers that share a task directory: who waits, in which
+//! order, and who runs. No server decides it: what is held is held by the supervisors, and the
+//! system takes it back from the dead.
+//!
+//! Who waits has a FIFO in `queue/`, whose name says when it came, and keeps it open. Who runs has one
+//! byte of the file `.running` locked, at the place that its id is. Each of those who wait waits for
+//! the FIFO of the one before it to be written to or closed; only the first counts who runs.
+
+use super::{Id, Store};
+use crate::sys::{self, About, Notices, PollFd};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The right to run. It ends when this is dropped, or the process ends.
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// The file that a byte of is locked, so that others count us.
+    _running: Option<File>,
+}
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub enum Turn {
+    /// Ours.
+    Ours(Slot),
+    /// That of others; what tells when to look again.
+    Others(News),
+}
+
+/// Becomes readable when it is time to look again.
+#[derive(Debug)]
+pub enum News {
+    /// The one before us leaves the queue.
+    Place(File),
+    /// One of those who run has ended.
+    Running(Notices),
+    /// The system cannot tell.
+    None,
+}
+
+impl News {
+    /// What to give to poll(2).
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            News::Place(place) => Some(place.as_fd()),
+            News::Running(notices) => Some(notices.fd()),
+            News::None => None,
+        }
+    }
+}
+
+/// Gives a task its place in the queue: behind all that were asked for before, and behind those with
+/// a lower number in the same millisecond. The place is kept as long as the file is open somewhere;
+/// the supervisor gets it as its stderr.
+pub fn queue_up(store: &Store, id: Id, asked: u64, number: u64) -> io::Result<File> {
+    let queue = queue(store);
+    sys::private_directory(&queue)?;
+    let interim = queue.join(format!(".{id}"));
+    // open before anybody can see it, or it would be taken for one that a dead one left
+    let place = sys::create_fifo(&interim)?;
+    fs::rename(interim, queue.join(format!("{asked:015}-{number:06}-{id}")))?;
+    Ok(place)
+}
+
+/// Takes the right to run, if it is our turn and fewer than `limit` run; at once where there is no
+/// limit, so that others can count us.
+pub fn take(store: &Store, id: Id, limit: Option<u32>) -> io::Result<Turn> {
+    let running = store.directory().join(".running");
+    if let Some(limit) = limit {
+        if let Some(news) = those_before(store, id).iter().rev().find_map(|path| held(path)) {
+            return Ok(Turn::Others(news));
+        }
+        if !running.exists() {
+            sys::append_own(&running)?;
+        }
+        // watched before they are counted: who ends in between is told
+        let news = Notices::of(About::Release, &running).map_or(News::None, News::Running);
+        if count(&sys::open_own(&running)?, limit)? >= limit {
+            return Ok(Turn::Others(news));
+        }
+    }
+    let file = sys::append_own(&running)?;
+    sys::lock_byte(&file, id.number())?;
+    if limit.is_some() {
+        // only now may the next one count
+        leave(store, id);
+    }
+    Ok(Turn::Ours(Slot { _running: Some(file) }))
+}
+
+/// Leaves the queue, if the task is in there.
+pub fn leave(store: &Store, id: Id) {
+    for path in places(store).iter().filter(|path| task_of(path) == Some(id)) {
+        let _ = fs::remove_file(path);
+    }
+    // the next one hears it
+    let _ = io::stderr().write_all(b".");
+}
+
+/// Where those who wait have their files.
+fn queue(store: &Store) -> PathBuf {
+    store.directory().join("queue")
+}
+
+/// The task that a file in the queue is of.
+fn task_of(path: &Path) -> Option<Id> {
+    Id::read(path.file_name()?.to_str()?.rsplit_once('-')?.1)
+}
+
+/// The places in the queue, in order.
+fn places(store: &Store) -> Vec<PathBuf> {
+    let entries = fs::read_dir(queue(store)).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut places: Vec<PathBuf> = paths.filter(|path| task_of(path).is_some()).collect();
+    places.sort_unstable();
+    places
+}
+
+/// The places before that of a task. One without a place is before all: nobody waits for it.
+fn those_before(store: &Store, id: Id) -> Vec<PathBuf> {
+    let mut places = places(store);
+    let own = places.iter().position(|path| task_of(path) == Some(id));
+    places.truncate(own.unwrap_or(0));
+    places
+}
+
+/// What tells that somebody gives up this place; `None` if nobody holds it. One whose holder was
+/// killed is removed.
+fn held(path: &Path) -> Option<News> {
+    let mut place = sys::open_at_once(path).ok()?;
+    let mut left = [PollFd::reading(place.as_fd())];
+    if sys::poll(&mut left, Some(Duration::ZERO)).is_ok() && left.iter().any(PollFd::ready) {
+        return None;
+    }
+    match place.read(&mut [0]) {
+        // somebody has it open and has written nothing
+        Err(why) if why.kind() == io::ErrorKind::WouldBlock => Some(News::Place(place)),
+        _ => {
+            let _ = fs::remove_file(path);
+            None
+        }
+    }
+}
+
+/// How many run; at most `limit` are counted.
+fn count(running: &File, limit: u32) -> io::Result<u32> {
+    let mut count = 0;
+    let mut ranges = vec![(0, u32::MAX)];
+    while let Some((from, to)) = ranges.pop().filter(|_| count < limit) {
+        if let Some(at) = sys::locked_byte(running, from, to)? {
+            count += 1;
+            ranges.extend(at.checked_sub(1).filter(|end| *end >= from).map(|end| (from, end)));
+            ranges.extend(at.checked_add(1).filter(|begin| *begin <= to).map(|begin| (begin, to)));
+        }
+    }
+    Ok(count)
+}
