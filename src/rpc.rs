@@ -196,7 +196,7 @@ pub fn result(id: &Id, fill: impl FnOnce(&mut Object<'_>)) -> String {
 }
 
 /// The line that answers with an error. Without an id the member is left out: null is refused by
-/// the SDKs that read such a line (mcp.md of 2025-11-25 makes it optional, not null).
+/// the SDKs that read such a line (the schema of 2025-11-25 makes it optional, not null).
 pub fn error(id: Option<&Id>, error: &Error) -> String {
     line(|o| {
         if let Some(id) = id {

@@ -282,9 +282,10 @@ pub fn locked_byte(file: &File, from: u32, to: u32) -> io::Result<Option<u32>> {
     Ok((lock.l_type != free).then_some(at.clamp(from, to)))
 }
 
-/// Opens a file of ours for reading; a link in its place is refused.
+/// Opens a file of ours for reading; what is no file, as a link or a pipe, is refused.
 pub fn open_own(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)
+    let file = open_at_once(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
 /// Makes a file for the user alone, where none was before.

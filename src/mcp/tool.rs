@@ -234,21 +234,17 @@ fn check_object(
     required: &[&str],
 ) -> Result<(), String> {
     let members = arguments.as_object().unwrap_or_default();
-    for (name, value) in members {
+    // what OpenAI's own server called it before
+    let old_name = p("conversationId", Kind::Text, "");
+    let known = || parameters.iter().chain(takes_tasks(parameters).then_some(&old_name));
+    if let Some((name, _)) = members.iter().find(|(name, _)| known().all(|k| k.name != name)) {
+        let names: Vec<&str> = parameters.iter().map(|p| p.name).collect();
+        return Err(format!("{place}{name} is not known; there are: {}", names.join(", ")));
+    }
+    for parameter in known() {
         // of one name the last counts
-        let value = arguments.get(name).unwrap_or(value);
-        let known = parameters.iter().find(|parameter| parameter.name == name);
-        match known {
-            Some(parameter) => check_value(value, place, parameter)?,
-            // what OpenAI's own server called it before
-            None if name == "conversationId" && takes_tasks(parameters) => {
-                check_value(value, place, &p("conversationId", Kind::Text, ""))?;
-            }
-            None => {
-                let names: Vec<&str> = parameters.iter().map(|p| p.name).collect();
-                let names = names.join(", ");
-                return Err(format!("{place}{name} is not known; there are: {names}"));
-            }
+        if let Some(value) = arguments.get(parameter.name) {
+            check_value(value, place, parameter)?;
         }
     }
     for name in required {

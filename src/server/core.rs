@@ -10,7 +10,7 @@ use crate::rpc::{self, Error};
 use crate::settings::Settings;
 use crate::task::identity::Process;
 use crate::task::store::Part;
-use crate::task::{Id, Store};
+use crate::task::{Id, LongId, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -30,6 +30,10 @@ pub enum Event<'a> {
     Changed(Id),
     /// Somebody, perhaps another server, has written the record of a task.
     Recorded(Id),
+    /// From now on that is told.
+    RecordsWatched,
+    /// Some of it was not told.
+    RecordsLost,
     /// The supervisor of a task is gone.
     Gone(Id),
     /// The supervisor of a task could not be started.
@@ -85,7 +89,11 @@ pub struct Server {
     pub(super) batches: Vec<Batch>,
     /// Who wants to hear of what.
     pub(super) listeners: Vec<Listener>,
-    /// When to look at tasks again that a call waits for and whose end the system cannot tell.
+    /// What a client looked after and took back just now.
+    pub(super) taken_back: Vec<LongId>,
+    /// The tasks there were when somebody began to listen are known.
+    pub(super) surveyed: bool,
+    /// When to look at tasks again that somebody waits for and whose end the system cannot tell.
     look_again: Option<Duration>,
     /// The moment of the event that is being handled.
     pub(super) now: Now,
@@ -106,6 +114,8 @@ impl Server {
             calls: Vec::new(),
             batches: Vec::new(),
             listeners: Vec::new(),
+            taken_back: Vec::new(),
+            surveyed: false,
             look_again: None,
             now: Now { steady: Duration::ZERO, wall: 0 },
             actions: Vec::new(),
@@ -131,6 +141,8 @@ impl Server {
                 self.tell_listeners();
             }
             Event::Recorded(id) => self.recorded(id),
+            Event::RecordsWatched => self.survey(),
+            Event::RecordsLost => self.watch_records(true),
             Event::Gone(id) => self.gone(id, None),
             Event::NotLaunched(id, why) => self.gone(id, Some(why)),
             Event::Tick => self.tick(),
@@ -145,7 +157,8 @@ impl Server {
             let progress = call.progress.as_ref().map(Progress::due);
             [call.awaits.deadline(), call.hand_out, progress].into_iter().flatten()
         });
-        let listeners = self.listeners.iter().filter_map(Listener::deadline);
+        let held = self.listeners.iter().flat_map(|listener| &listener.tasks);
+        let listeners = held.filter_map(|held| self.end_of(held));
         calls.chain(listeners).chain(self.look_again).min()
     }
 
@@ -201,12 +214,7 @@ impl Server {
         if self.tasks.get(&id).is_some_and(|task| task.ours) {
             return;
         }
-        let new = !self.tasks.contains_key(&id);
-        if let Some(task) = self.look(id).filter(|_| new) {
-            task.told = None;
-        }
-        // who is killed writes no record
-        self.watch(&[id]);
+        self.look(id);
         self.tell_listeners();
     }
 
@@ -245,7 +253,8 @@ impl Server {
         if !self.tasks.contains_key(&id) {
             let record = self.store.read(id)?;
             let mut task = Watched::new(&self.store, record, false);
-            task.told = Some(task.record.status);
+            // who listens has not heard of it, unless it was there before
+            task.told = (!self.surveyed).then_some(task.record.status);
             self.tasks.insert(id, task);
         }
         let (store, wall) = (&self.store, self.now.wall);

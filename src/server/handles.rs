@@ -1,12 +1,12 @@
-//! MCP's tasks extension: a call whose client gets a task to look after in place of the result. The
-//! task is on disk before the client hears of it, and any later server answers for it.
+//! MCP's tasks extension: a call whose client gets a task to look after in place of the result. It is
+//! written down before the client hears of it, and any later server answers for it.
 
 use super::core::{Action, Server};
-use super::open::{Asked, Awaits, Call};
+use super::open::{Asked, Awaits, Call, Held};
 use crate::clock;
-use crate::json::{Object, Value};
+use crate::json::{self, Object, Value};
 use crate::log;
-use crate::mcp::{Kind, Revision, ToolResult};
+use crate::mcp::{Kind, Revision};
 use crate::rpc::Error;
 use crate::task::{Group, Id, LongId, Status};
 use std::fmt::Write;
@@ -15,46 +15,27 @@ use std::time::Duration;
 /// How often a client is to ask how a task stands; milliseconds. Claude Code takes it at its word.
 const POLL: u64 = 1000;
 
-/// What a client looks after.
-pub(super) enum Held {
-    /// One task, the result is its answer: of `codex`, `codex_async` and `codex_reply`.
-    Task(LongId, Id),
-    /// Several tasks: of `codex_batch` and `codex_wait`.
-    Group(Group),
-}
-
-impl Held {
-    /// Its name.
-    pub fn id(&self) -> LongId {
-        match self {
-            Held::Task(long_id, _) => *long_id,
-            Held::Group(group) => group.id,
-        }
-    }
-
-    /// The tasks of ours that it is made of.
-    pub fn tasks(&self) -> &[Id] {
-        match self {
-            Held::Task(_, id) => std::slice::from_ref(id),
-            Held::Group(group) => &group.tasks,
-        }
-    }
-}
+/// Of so many tasks more is told than their ids.
+const FEW: usize = 8;
 
 /// How far it is.
 pub(super) enum State {
     /// It goes on.
     Working,
-    /// It has ended with this result.
-    Completed(ToolResult),
+    /// It has ended with this result, as JSON text.
+    Completed(String),
     /// It was taken back.
     Cancelled,
 }
 
 impl Server {
-    /// What a client looks after under this id.
+    /// What a client looks after under this name.
     pub(super) fn held(&mut self, name: &str) -> Option<Held> {
-        let long_id = LongId::read(name)?;
+        self.held_as(LongId::read(name)?)
+    }
+
+    /// What a client looks after under this id.
+    pub(super) fn held_as(&mut self, long_id: LongId) -> Option<Held> {
         let id = long_id.short();
         if self.look(id).is_some_and(|task| task.record.long_id == Some(long_id)) {
             return Some(Held::Task(long_id, id));
@@ -75,52 +56,73 @@ impl Server {
                 ids: group.tasks.clone(),
                 unknown: group.unknown.clone(),
                 any: group.any,
-                deadline: self.steady(group.deadline),
+                deadline: self.end_of(held).unwrap_or(Duration::MAX),
             },
         }
     }
 
-    /// A moment on the wall's clock as one in steady time.
-    fn steady(&self, wall: Option<u64>) -> Duration {
-        let ahead = wall.map(|wall| Duration::from_millis(wall.saturating_sub(self.now.wall)));
-        ahead.map_or(Duration::MAX, |ahead| self.now.steady.saturating_add(ahead))
-    }
-
-    /// When it ends whether or not its tasks have.
+    /// When it ends whether or not its tasks have, in steady time.
     pub(super) fn end_of(&self, held: &Held) -> Option<Duration> {
-        self.awaits(held).deadline()
+        let ahead = Duration::from_millis(held.deadline()?.saturating_sub(self.now.wall));
+        Some(self.now.steady.saturating_add(ahead))
     }
 
-    /// How it stands.
-    pub(super) fn state(&mut self, held: &Held) -> State {
+    /// Whether it has ended or was taken back, as far as that is known without reading anything.
+    pub(super) fn is_over(&self, held: &Held) -> bool {
+        let taken_back = self.taken_back.contains(&held.id());
+        taken_back || self.is_done(&self.awaits(held))
+    }
+
+    /// How it stands. What has ended once stays as it ended.
+    pub(super) fn state(&mut self, held: &mut Held) -> State {
         for id in held.tasks() {
             if let Some(task) = self.tasks.get_mut(id) {
                 task.catch_up();
             }
         }
-        let cancelled = match held {
-            Held::Task(_, id) => {
-                self.tasks.get(id).is_some_and(|task| task.record.status == Status::Cancelled)
-            }
-            Held::Group(group) => group.cancelled.is_some(),
-        };
         let awaits = self.awaits(held);
-        match (cancelled, self.is_done(&awaits)) {
-            (true, _) => State::Cancelled,
-            (false, true) => State::Completed(self.answer(&awaits)),
-            (false, false) => State::Working,
+        let done = self.is_done(&awaits);
+        match held {
+            Held::Task(_, id) => match self.tasks.get(id).map(|task| task.record.status) {
+                Some(Status::Cancelled) => State::Cancelled,
+                _ if done => State::Completed(self.result_of(&awaits)),
+                _ => State::Working,
+            },
+            Held::Group(group) => {
+                if group.ended.is_none() && done {
+                    group.ended = Some(self.now.wall);
+                    group.result = Some(self.result_of(&awaits));
+                    if let Err(why) = self.store.write_group(group) {
+                        log::warning(&why.to_string());
+                    }
+                }
+                match (group.ended, &group.result) {
+                    (None, _) => State::Working,
+                    (Some(_), Some(result)) => State::Completed(result.clone()),
+                    (Some(_), None) => State::Cancelled,
+                }
+            }
         }
+    }
+
+    /// The result of a call whose time has come, as JSON text.
+    fn result_of(&self, awaits: &Awaits) -> String {
+        let mut out = String::new();
+        json::object(&mut out, |o| {
+            o.str("resultType", "complete");
+            self.answer(awaits).write(o, Revision::V2026_07_28);
+        });
+        out
     }
 
     /// When it was made and when it was last heard of; milliseconds since 1970.
     fn moments(&self, held: &Held) -> [u64; 2] {
-        let tasks = held.tasks().iter().filter_map(|id| self.tasks.get(id));
-        let heard = tasks.map(|task| task.heard(&self.store, self.now.wall)).max();
+        let now = self.now.wall;
+        let heard = |id: &Id| self.tasks.get(id).map(|task| task.heard(&self.store, now));
+        let heard = held.tasks().iter().filter_map(heard).max();
         let (made, heard) = match held {
-            Held::Task(_, id) => {
-                (self.tasks.get(id).map_or(self.now.wall, |task| task.record.asked), heard)
-            }
-            Held::Group(group) => (group.created, group.cancelled.or(heard)),
+            Held::Task(_, id) => (self.tasks.get(id).map_or(now, |task| task.record.asked), heard),
+            Held::Group(group) => (group.created, group.ended.or(heard)),
         };
         [made, heard.unwrap_or(made).max(made)]
     }
@@ -133,8 +135,8 @@ impl Server {
             State::Cancelled => "cancelled",
         };
         o.str("taskId", &held.id().to_string()).str("status", name);
-        // what its tasks do once it was taken back is not its own doing
-        let busy = self.busy(held.tasks(), None).filter(|_| !matches!(state, State::Cancelled));
+        // what its tasks do once it is over is not its own doing
+        let busy = self.busy(held.tasks(), None).filter(|_| matches!(state, State::Working));
         let doing = busy.map(|busy| self.doing(held.tasks(), busy));
         o.str("statusMessage", doing.as_deref().unwrap_or(name));
         let [made, heard] = self.moments(held).map(clock::utc);
@@ -145,10 +147,7 @@ impl Server {
         };
         o.int("pollIntervalMs", POLL);
         if let State::Completed(result) = state {
-            o.object("result", |o| {
-                o.str("resultType", "complete");
-                result.write(o, Revision::V2026_07_28);
-            });
+            o.raw("result", result);
         }
     }
 
@@ -162,13 +161,14 @@ impl Server {
         asked.client.must_take_tasks()?;
         let name = params.get("taskId").and_then(Value::as_str);
         let name = name.ok_or_else(|| Error::invalid_params("taskId is missing"))?;
+        self.usable()?;
         let unknown = || Error::invalid_params(format!("there is no task {name:?}"));
-        let held = self.held(name).ok_or_else(unknown)?;
+        let mut held = self.held(name).ok_or_else(unknown)?;
         match method {
             "tasks/get" => {
-                let state = self.state(&held);
+                let state = self.state(&mut held);
                 let line = asked.result(Kind::Answer, |o| self.write_state(o, &held, &state));
-                self.answer_line(line, asked.batch);
+                self.answer_line(Some(&asked.id), line, asked.batch);
                 return Ok(());
             }
             "tasks/cancel" => self.take_back(held)?,
@@ -183,22 +183,22 @@ impl Server {
     }
 
     /// The client does not want it any more. What it had only waited for goes on.
-    fn take_back(&mut self, held: Held) -> Result<(), Error> {
-        if !matches!(self.state(&held), State::Working) {
+    fn take_back(&mut self, mut held: Held) -> Result<(), Error> {
+        if !matches!(self.state(&mut held), State::Working) {
             return Ok(());
         }
+        let internal = |why: String| Error::new(Error::INTERNAL, why);
         match held {
-            Held::Task(_, id) => self.end(&[id]),
+            Held::Task(_, id) => self.end(&[id]).map_err(internal),
             Held::Group(mut group) => {
-                group.cancelled = Some(self.now.wall);
-                let internal = |why: std::io::Error| Error::new(Error::INTERNAL, why.to_string());
-                self.store.write_group(&group).map_err(internal)?;
                 if group.own {
-                    self.end(&group.tasks);
+                    self.end(&group.tasks).map_err(internal)?;
                 }
+                group.ended = Some(self.now.wall);
+                self.taken_back.push(group.id);
+                self.store.write_group(&group).map_err(|why| internal(why.to_string()))
             }
         }
-        Ok(())
     }
 
     /// Gives the client a task to look after in place of the result of a call that goes on. `false`:
@@ -244,7 +244,8 @@ impl Server {
             any: false,
             deadline: None,
             created: self.now.wall,
-            cancelled: None,
+            ended: None,
+            result: None,
         };
         match awaits {
             Awaits::Start(_) | Awaits::Cancelled(..) => return Ok(None),
@@ -271,29 +272,29 @@ impl Server {
         // it may have ended by now: the client asks how it stands in any case, and hears it then
         let kind = Kind::Task(&meanwhile);
         let line = asked.result(kind, |o| self.write_state(o, held, &State::Working));
-        self.answer_line(line, asked.batch);
+        self.answer_line(Some(&asked.id), line, asked.batch);
     }
 
-    /// What a model is told in place of the result.
+    /// What a model is told in place of the result. Clients may cut it at 2,000 characters.
     fn meanwhile(&self, held: &Held) -> String {
         let ids = held.tasks();
-        let mut text = String::new();
+        let (runs, ends) =
+            if ids.len() > 1 { ("They run", "all have") } else { ("It runs", "it has") };
+        let mut text = format!(
+            "{runs} in the background. When {ends} ended you are told, with the result: go on with other \
+             work, and neither wait nor poll. codex_status shows what is being done right now.\n\n"
+        );
+        if ids.len() > FEW {
+            let ids: Vec<String> = ids.iter().map(Id::to_string).collect();
+            let _ = writeln!(text, "Task IDs: {}", ids.join(", "));
+            return text;
+        }
         for view in self.views(ids) {
             view.brief(&mut text);
             if view.task.thread().is_none() {
                 text.push_str("Thread ID: not known yet; codex_status tells it\n");
             }
         }
-        let ids: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
-        let (runs, ends) =
-            if ids.len() > 1 { ("They run", "all have") } else { ("It runs", "it has") };
-        let _ = write!(
-            text,
-            "\n{runs} in the background. When {ends} ended you are told, with the result: go on with \
-             other work, and neither wait nor poll. codex_status with task_ids [{}] shows what \
-             is being done right now.",
-            ids.join(", ")
-        );
         text
     }
 }

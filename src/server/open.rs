@@ -4,7 +4,7 @@
 use crate::json::Object;
 use crate::mcp::{self, Client, Kind, ToolResult};
 use crate::rpc;
-use crate::task::{Id, LongId};
+use crate::task::{Group, Id, LongId};
 use std::time::Duration;
 
 /// At most so often is progress told.
@@ -191,32 +191,51 @@ pub struct Listener {
     /// The URIs of the resources it wants to hear of, and what they are about.
     pub resources: Vec<(String, Subject)>,
     /// The tasks it looks after.
-    pub tasks: Vec<LookedAfter>,
-}
-
-/// A task that a client looks after.
-#[derive(Debug)]
-pub struct LookedAfter {
-    /// Its name.
-    pub id: LongId,
-    /// The tasks of ours that it is made of.
-    pub tasks: Vec<Id>,
-    /// When it has ended whether or not they have.
-    pub deadline: Option<Duration>,
+    pub tasks: Vec<Held>,
 }
 
 impl Listener {
-    /// When it is to hear of something that no task brings about.
-    pub fn deadline(&self) -> Option<Duration> {
-        self.tasks.iter().filter_map(|task| task.deadline).min()
-    }
-
     /// The tasks of ours that it wants to hear of by name.
     pub fn subjects(&self) -> impl Iterator<Item = Id> {
         let named = self.resources.iter().filter_map(|(_, subject)| match subject {
             Subject::One(id) => Some(*id),
             Subject::All | Subject::Nothing => None,
         });
-        named.chain(self.tasks.iter().flat_map(|task| task.tasks.iter().copied()))
+        named.chain(self.tasks.iter().flat_map(|held| held.tasks().iter().copied()))
+    }
+}
+
+/// A task that a client looks after.
+#[derive(Debug)]
+pub enum Held {
+    /// One task of ours, the result is its answer: of `codex`, `codex_async` and `codex_reply`.
+    Task(LongId, Id),
+    /// Several: of `codex_batch` and `codex_wait`.
+    Group(Group),
+}
+
+impl Held {
+    /// Its name.
+    pub fn id(&self) -> LongId {
+        match self {
+            Held::Task(long_id, _) => *long_id,
+            Held::Group(group) => group.id,
+        }
+    }
+
+    /// The tasks of ours that it is made of.
+    pub fn tasks(&self) -> &[Id] {
+        match self {
+            Held::Task(_, id) => std::slice::from_ref(id),
+            Held::Group(group) => &group.tasks,
+        }
+    }
+
+    /// When it ends whether or not its tasks have; milliseconds since 1970.
+    pub fn deadline(&self) -> Option<u64> {
+        match self {
+            Held::Task(..) => None,
+            Held::Group(group) => group.deadline.filter(|_| group.ended.is_none()),
+        }
     }
 }

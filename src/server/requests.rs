@@ -10,6 +10,10 @@ use crate::mcp::tool::Tool;
 use crate::mcp::{self, Client, Kind, Revision, ToolResult};
 use crate::rpc::{self, Error, Message};
 
+/// The answers of a batch have at most so many bytes together, but for errors. The SDKs cut the
+/// connection at 10 MiB.
+const BATCH_LIMIT: usize = 4 << 20;
+
 /// For how long an answer is good that this version of the program gives always; milliseconds.
 const FOR_GOOD: u64 = 3_600_000;
 
@@ -61,7 +65,9 @@ impl Server {
     fn one(&mut self, message: Message<'_>, batch: Option<u32>) {
         match message {
             Message::Response | Message::Batch(_) => {}
-            Message::Broken(id, error) => self.answer_line(rpc::error(id.as_ref(), &error), batch),
+            Message::Broken(id, error) => {
+                self.answer_line(id.as_ref(), rpc::error(id.as_ref(), &error), batch);
+            }
             Message::Notification { method, params } => {
                 if method == "notifications/cancelled" {
                     self.cancelled(params.as_ref());
@@ -70,17 +76,25 @@ impl Server {
             Message::Request { id, method, params } => {
                 let params = params.unwrap_or(Value::Object(Vec::new()));
                 if let Err(error) = self.request(&id, &method, &params, batch) {
-                    self.answer_line(rpc::error(Some(&id), &error), batch);
+                    self.answer_line(Some(&id), rpc::error(Some(&id), &error), batch);
                 }
             }
         }
     }
 
-    /// Sends an answer, or puts it to those of its batch.
-    pub(super) fn answer_line(&mut self, line: String, batch: Option<u32>) {
+    /// Sends the answer to the request of this id, or puts it to those of its batch, if that does not
+    /// get too long by it.
+    pub(super) fn answer_line(&mut self, id: Option<&rpc::Id>, line: String, batch: Option<u32>) {
         let Some(number) = batch else { return self.send(line) };
         if let Some(batch) = self.batches.iter_mut().find(|batch| batch.number == number) {
-            batch.answers.push(line);
+            let length: usize = batch.answers.iter().map(String::len).sum();
+            batch.answers.push(if length + line.len() <= BATCH_LIMIT {
+                line
+            } else {
+                let what =
+                    "the answers of this batch are too long together; ask for this one alone";
+                rpc::error(id, &Error::new(Error::INTERNAL, what))
+            });
         }
         self.close_batch(number, 1);
     }
@@ -92,7 +106,7 @@ impl Server {
         kind: Kind<'_>,
         fill: impl FnOnce(&mut Object<'_>),
     ) {
-        self.answer_line(asked.result(kind, fill), asked.batch);
+        self.answer_line(Some(&asked.id), asked.result(kind, fill), asked.batch);
     }
 
     /// Deals with a request: answers it, or keeps it open, or gives the error to answer with.
@@ -228,7 +242,8 @@ impl Server {
                 let progress = token.and_then(rpc::Id::read);
                 let progress = progress.map(|token| Progress::new(&token, self.now.steady));
                 let looks_after = asked.client.takes_tasks && awaits.may_last();
-                let hand_out = looks_after.then(|| self.now.steady + self.settings.hold);
+                let late = self.now.steady.saturating_add(self.settings.hold);
+                let hand_out = looks_after.then_some(late);
                 self.await_it(Call { asked: asked.clone(), awaits, progress, hand_out });
             }
         }

@@ -53,8 +53,7 @@ impl Server {
         revision: Revision,
     ) -> Result<Contents, Error> {
         if uri.starts_with(ALL_TASKS) {
-            let internal = |why: std::io::Error| Error::new(Error::INTERNAL, why.to_string());
-            self.store.check().map_err(internal)?;
+            self.usable()?;
         }
         let known = RESOURCES.iter().find(|resource| resource.uri == uri);
         let found = match known.map(|resource| resource.name) {
@@ -68,6 +67,11 @@ impl Server {
         };
         let (text, media) = found.ok_or_else(|| no_resource(uri, revision))?;
         Ok(Contents { uri: uri.to_owned(), media, text })
+    }
+
+    /// Refuses what has to do with tasks where others could have written their records.
+    pub(super) fn usable(&self) -> Result<(), Error> {
+        self.store.check().map_err(|why| Error::new(Error::INTERNAL, why.to_string()))
     }
 
     /// What a resource is about, if there is such a resource.

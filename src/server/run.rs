@@ -8,7 +8,6 @@ use crate::log;
 use crate::settings::Settings;
 use crate::supervisor;
 use crate::sys::{self, About, Notices, PIPE_BUF, PollFd, Signal, Signals};
-use crate::task::store::Part;
 use crate::task::{Id, Store};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -46,6 +45,8 @@ pub fn serve(settings: Settings, here: PathBuf) -> io::Result<()> {
         signals: Signals::catch(&caught)?,
         // not through `Stdin` and `Stdout`: their buffers would hide from poll(2) what is in them
         client: [own(&io::stdin())?, own(&io::stdout())?],
+        unread: Vec::new(),
+        all_read: false,
         input: Lines::new(LINE_LIMIT),
         outbox: VecDeque::new(),
         supervisors: Vec::new(),
@@ -80,6 +81,10 @@ struct Run {
     signals: Signals,
     /// Where the client writes, and where it reads.
     client: [File; 2],
+    /// What the client wrote and nobody has looked at.
+    unread: Vec<u8>,
+    /// Nothing more will come from the client.
+    all_read: bool,
     /// The client's line that has begun.
     input: Lines,
     /// What the client has not taken yet.
@@ -132,9 +137,13 @@ impl Run {
             self.tell(core, Event::Gone(id));
         }
         if ready.records {
-            let names = self.records.as_mut().map(Notices::take).unwrap_or_default();
-            for id in names.iter().filter_map(|name| Store::recorded(name)) {
-                self.tell(core, Event::Recorded(id));
+            for name in self.records.as_mut().map(Notices::take).unwrap_or_default() {
+                match Store::recorded(&name) {
+                    Some(id) => self.tell(core, Event::Recorded(id)),
+                    // too many at once, or the directory is gone: not about any file
+                    None if name.is_empty() => self.tell(core, Event::RecordsLost),
+                    None => {}
+                }
             }
         }
         if core.deadline().is_some_and(|due| due <= self.start.elapsed()) {
@@ -143,8 +152,9 @@ impl Run {
         self.launch_some(core, LAUNCHING);
         let [input, output] = ready.client;
         if input {
-            self.read(core);
+            self.read();
         }
+        self.take_lines(core);
         if output {
             self.write();
         }
@@ -153,18 +163,21 @@ impl Run {
     /// Waits until something is ready, or until the deadline.
     fn wait(&self, deadline: Option<Duration>) -> Ready {
         let [stdin, stdout] = &self.client;
-        let reads = self.outbox.len() < OUTBOX_LIMIT;
+        let reads = self.unread.is_empty() && !self.all_read && self.outbox.len() < OUTBOX_LIMIT;
         let writes = !self.outbox.is_empty();
+        // while it is not read, its end is no news either: that of stdout is
+        let input = if reads { stdin.as_fd() } else { self.signals.fd() };
         let mut fds = vec![
             PollFd::reading(self.signals.fd()),
-            if reads { PollFd::reading(stdin.as_fd()) } else { PollFd::watching(stdin.as_fd()) },
+            if reads { PollFd::reading(input) } else { PollFd::watching(input) },
             if writes { PollFd::writing(stdout.as_fd()) } else { PollFd::watching(stdout.as_fd()) },
         ];
         fds.extend(self.supervisors.iter().map(|(_, socket)| PollFd::reading(socket.as_fd())));
         fds.extend(self.watches.iter().map(|(_, process)| PollFd::reading(process.as_fd())));
         fds.extend(self.records.iter().map(|records| PollFd::reading(records.fd())));
         let due = deadline.map(|due| due.saturating_sub(self.start.elapsed()));
-        let timeout = if self.launches.is_empty() { due } else { Some(Duration::ZERO) };
+        let at_once = !self.launches.is_empty() || self.has_lines();
+        let timeout = if at_once { Some(Duration::ZERO) } else { due };
         if let Err(why) = sys::poll(&mut fds, timeout) {
             log::warning(&format!("poll failed: {why}"));
             std::thread::sleep(Duration::from_millis(100));
@@ -211,10 +224,7 @@ impl Run {
                         log::info(&format!("only tasks of this server are told of: {why}"));
                     };
                     self.records = watched.inspect_err(unheard).ok();
-                    // those that came before anybody watched
-                    for id in Store::new(&self.task_dir).ids(Part::Meta) {
-                        self.tell(core, Event::Recorded(id));
-                    }
+                    self.tell(core, Event::RecordsWatched);
                 }
                 Action::WatchRecords(false) => self.records = None,
             }
@@ -307,18 +317,40 @@ impl Run {
         }
     }
 
-    /// Reads once from the client, which does not block after poll(2) said that there is something,
-    /// and gives the core every line that is complete. The end of stdin ends the last line.
-    fn read(&mut self, core: &mut Server) {
+    /// Reads once from the client, which does not block after poll(2) said that there is something.
+    fn read(&mut self) {
         let mut piece = [0; 64 << 10];
         let [stdin, _] = &mut self.client;
-        let count = match stdin.read(&mut piece) {
-            Ok(count) => count,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return,
-            Err(_) => 0,
-        };
+        match stdin.read(&mut piece) {
+            Ok(count @ 1..) => self.unread.extend(piece.get(..count).unwrap_or_default()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => self.all_read = true,
+        }
+    }
+
+    /// Gives the core every line that is complete, until the client is owed too much: it shall read
+    /// before it asks more. The end of stdin ends the last line.
+    fn take_lines(&mut self, core: &mut Server) {
         let mut input = std::mem::replace(&mut self.input, Lines::new(LINE_LIMIT));
-        let each = |at: u64, line: Line<'_>| match line {
+        let unread = std::mem::take(&mut self.unread);
+        let mut rest = unread.as_slice();
+        while !rest.is_empty() && self.outbox.len() < OUTBOX_LIMIT {
+            let end = rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |end| end + 1);
+            let (line, behind) = rest.split_at(end);
+            input.feed(line, |at, line| self.take(core, at, line));
+            rest = behind;
+        }
+        if rest.is_empty() && self.all_read {
+            input.finish(|at, line| self.take(core, at, line));
+            self.client_gone = true;
+        }
+        self.unread = rest.to_vec();
+        self.input = input;
+    }
+
+    /// Gives the core a line of the client.
+    fn take(&mut self, core: &mut Server, at: u64, line: Line<'_>) {
+        match line {
             Line::Whole(mut bytes) => {
                 if at == 0 {
                     bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -326,14 +358,12 @@ impl Run {
                 self.tell(core, Event::Message(bytes));
             }
             Line::Overlong(length) => self.tell(core, Event::Overlong(length)),
-        };
-        if count == 0 {
-            input.finish(each);
-            self.client_gone = true;
-        } else {
-            input.feed(piece.get(..count).unwrap_or_default(), each);
         }
-        self.input = input;
+    }
+
+    /// Whether there is something of the client's to be dealt with.
+    fn has_lines(&self) -> bool {
+        self.outbox.len() < OUTBOX_LIMIT && (self.all_read || !self.unread.is_empty())
     }
 
     /// Writes to the client what surely does not block.

@@ -325,8 +325,10 @@ impl Server {
     fn results(&self, ids: &[Id], unknown: &[String], any: bool) -> ToolResult {
         let views = self.views(ids);
         let mut text = report::results(&views, any);
-        append_unknown(&mut text, unknown);
-        let none = ids.is_empty();
+        // a task may have been cleaned up before the last of the others has ended
+        let gone = ids.iter().filter(|id| !self.tasks.contains_key(id)).map(Id::to_string);
+        append_unknown(&mut text, &[unknown, &gone.collect::<Vec<_>>()].concat());
+        let none = views.is_empty();
         self.result(text, none, || report::tasks_json(&views, true))
     }
 
@@ -388,7 +390,13 @@ impl Server {
         if ids.is_empty() && unknown.is_empty() {
             return Err("task_id is missing; give the id of a task, or several as task_ids".into());
         }
-        for id in &ids {
+        self.end(&ids)?;
+        Ok(Awaits::Cancelled(ids, unknown, self.now.steady + CANCEL_WAIT))
+    }
+
+    /// Tells these tasks to end, as far as they have not; none if one of them is out of reach.
+    pub(super) fn end(&mut self, ids: &[Id]) -> Result<(), String> {
+        for id in ids {
             let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
             let supervisor = task.record.supervisor.as_ref();
             if !task.ours && supervisor.is_some_and(|process| process.life() == Life::Unknown) {
@@ -398,12 +406,6 @@ impl Server {
                 ));
             }
         }
-        self.end(&ids);
-        Ok(Awaits::Cancelled(ids, unknown, self.now.steady + CANCEL_WAIT))
-    }
-
-    /// Tells these tasks to end, as far as they have not.
-    pub(super) fn end(&mut self, ids: &[Id]) {
         for id in ids {
             let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
             if task.ours {
@@ -414,6 +416,7 @@ impl Server {
                 }
             }
         }
+        Ok(())
     }
 
     /// The answer of `codex_cancel`.

@@ -2,8 +2,8 @@
 //! told when a task starts, changes its state or ends, not of each thing that it does.
 
 use super::core::{Action, Server};
-use super::handles::{Held, State};
-use super::open::{Asked, Listener, LookedAfter, Subject};
+use super::handles::State;
+use super::open::{Asked, Held, Listener, Subject};
 use super::resources::{no_resource, uri_of};
 use crate::json::{Object, Value};
 use crate::log;
@@ -21,10 +21,12 @@ impl Server {
         begin: bool,
     ) -> Result<(), Error> {
         let uri = uri_of(params)?;
+        self.usable()?;
         let subject = if begin { self.subject(uri) } else { None };
         if begin && subject.is_none() {
             return Err(no_resource(uri, asked.client.revision));
         }
+        self.reply(asked, Kind::Answer, |_| {});
         let wanted = subject.map(|subject| (uri.to_owned(), subject));
         self.change_listeners(|listeners| {
             let at = listeners.iter().position(|listener| listener.asked.is_none());
@@ -35,7 +37,6 @@ impl Server {
                 listeners.push(Listener { asked: None, resources, tasks: Vec::new() });
             }
         });
-        self.reply(asked, Kind::Answer, |_| {});
         Ok(())
     }
 
@@ -48,6 +49,7 @@ impl Server {
         if names.is_some() {
             asked.client.must_take_tasks()?;
         }
+        self.usable()?;
         let subject = |uri: &str| Some((uri.to_owned(), self.subject(uri)?));
         let resources: Vec<(String, Subject)> =
             uris.iter().flatten().copied().filter_map(subject).collect();
@@ -64,13 +66,11 @@ impl Server {
                 }
             });
         }));
-        let mut tasks = Vec::new();
-        for held in held {
-            // what has ended will not change: now is the time to tell
-            if !self.tell_state(&held, asked, true) {
-                let (id, deadline) = (held.id(), self.end_of(&held));
-                tasks.push(LookedAfter { id, tasks: held.tasks().to_vec(), deadline });
-            }
+        // what has ended will not change: now is the time to tell
+        let (over, tasks): (Vec<Held>, Vec<Held>) =
+            held.into_iter().partition(|held| self.is_over(held));
+        for held in over {
+            self.tell_state(held.id(), asked);
         }
         let listener = Listener { asked: Some(asked.clone()), resources, tasks };
         self.change_listeners(|listeners| listeners.push(listener));
@@ -80,27 +80,44 @@ impl Server {
     /// Changes who listens to what, and sees to it that there is something to hear, and no more.
     fn change_listeners(&mut self, change: impl FnOnce(&mut Vec<Listener>)) {
         if self.listeners.is_empty() {
-            for task in self.tasks.values_mut() {
-                task.told = Some(task.record.status);
-            }
+            self.take_for_told();
         }
         let before = self.hears_records();
         change(&mut self.listeners);
         let named: Vec<Id> = self.listeners.iter().flat_map(Listener::subjects).collect();
         self.watch(&named);
-        match (before, self.hears_records()) {
-            (false, true) => {
-                if let Err(why) = self.store.open() {
-                    log::warning(&why.to_string());
-                }
-                // those that run already end without a word if they are killed
-                let all = self.look_at_all();
-                self.watch(&all);
-                self.act(Action::WatchRecords(true));
-            }
-            (true, false) => self.act(Action::WatchRecords(false)),
-            _ => {}
+        let after = self.hears_records();
+        if after != before {
+            self.surveyed = false;
+            self.watch_records(after);
         }
+    }
+
+    /// Sees to it that what others record is told, from now on or no longer.
+    pub(super) fn watch_records(&mut self, watch: bool) {
+        // a directory that is not there yet cannot be watched
+        let there = if watch { self.store.open() } else { Ok(()) };
+        if let Err(why) = there {
+            log::warning(&why.to_string());
+        }
+        self.act(Action::WatchRecords(watch));
+    }
+
+    /// What there is of tasks now is no news to those who begin to listen.
+    fn take_for_told(&mut self) {
+        for task in self.tasks.values_mut() {
+            task.told = Some(task.record.status);
+        }
+    }
+
+    /// Looks at all tasks, because from now on it is told what others record, or because some of it
+    /// was not told.
+    pub(super) fn survey(&mut self) {
+        self.look_at_all();
+        if !std::mem::replace(&mut self.surveyed, true) {
+            self.take_for_told();
+        }
+        self.tell_listeners();
     }
 
     /// Whether somebody wants to hear of tasks that others may have started.
@@ -129,15 +146,14 @@ impl Server {
     /// Tells those who listen what has changed.
     pub(super) fn tell_listeners(&mut self) {
         if self.listeners.is_empty() {
-            return;
+            return self.taken_back.clear();
         }
-        let mut changed = Vec::new();
+        let mut changed = BTreeSet::new();
         for (id, task) in &mut self.tasks {
             if task.told.replace(task.record.status) != Some(task.record.status) {
-                changed.push(*id);
+                changed.insert(*id);
             }
         }
-        let now = self.now.steady;
         let mut listeners = std::mem::take(&mut self.listeners);
         for listener in &mut listeners {
             for (uri, subject) in &listener.resources {
@@ -154,33 +170,29 @@ impl Server {
                 }
             }
             let Some(asked) = &listener.asked else { continue };
-            listener.tasks.retain_mut(|task| {
-                let due = task.deadline.take_if(|deadline| *deadline <= now).is_some();
-                let concerns = due || task.tasks.iter().any(|id| changed.contains(id));
-                !concerns || !self.tell_state_of(task.id, asked)
+            listener.tasks.retain(|held| {
+                let tell = match held {
+                    Held::Task(_, id) => changed.contains(id),
+                    // of each of a thousand steps nobody wants to hear
+                    Held::Group(_) => self.is_over(held),
+                };
+                !tell || !self.tell_state(held.id(), asked)
             });
         }
         self.listeners = listeners;
+        self.taken_back.clear();
     }
 
     /// Tells how a task that the client looks after stands, and gives whether it has ended.
-    fn tell_state_of(&mut self, id: LongId, asked: &Asked) -> bool {
-        let Some(held) = self.held(&id.to_string()) else { return true };
-        self.tell_state(&held, asked, false)
-    }
-
-    /// The same, where it is known already; `only_end`: nothing is told as long as it goes on.
-    fn tell_state(&mut self, held: &Held, asked: &Asked, only_end: bool) -> bool {
-        let state = self.state(held);
-        let ended = !matches!(state, State::Working);
-        if ended || !only_end {
-            let line = rpc::notification("notifications/tasks", |o| {
-                write_subscription(o, Some(asked));
-                self.write_state(o, held, &state);
-            });
-            self.send(line);
-        }
-        ended
+    fn tell_state(&mut self, id: LongId, asked: &Asked) -> bool {
+        let Some(mut held) = self.held_as(id) else { return true };
+        let state = self.state(&mut held);
+        let line = rpc::notification("notifications/tasks", |o| {
+            write_subscription(o, Some(asked));
+            self.write_state(o, &held, &state);
+        });
+        self.send(line);
+        !matches!(state, State::Working)
     }
 }
 

@@ -22,8 +22,11 @@ pub struct Group {
     pub deadline: Option<u64>,
     /// When it was made; milliseconds since 1970.
     pub created: u64,
-    /// When the client took it back, if it did.
-    pub cancelled: Option<u64>,
+    /// When it had ended or was taken back, if it has; milliseconds since 1970.
+    pub ended: Option<u64>,
+    /// What it came to, as JSON text: what was told of it once does not change with its tasks. None if
+    /// it was taken back.
+    pub result: Option<String>,
 }
 
 impl Group {
@@ -35,10 +38,13 @@ impl Group {
             o.strs("tasks", self.tasks.iter().map(Id::to_string)).strs("unknown", &self.unknown);
             o.bool("own", self.own).bool("any", self.any);
             o.raw("created_at", &seconds(self.created));
-            for (key, moment) in [("deadline", self.deadline), ("cancelled_at", self.cancelled)] {
+            for (key, moment) in [("deadline", self.deadline), ("ended_at", self.ended)] {
                 if let Some(moment) = moment {
                     o.raw(key, &seconds(moment));
                 }
+            }
+            if let Some(result) = &self.result {
+                o.raw("result", result);
             }
         });
         out
@@ -64,7 +70,8 @@ impl Group {
             any: is("any")?,
             deadline: moment("deadline"),
             created: moment("created_at")?,
-            cancelled: moment("cancelled_at"),
+            ended: moment("ended_at"),
+            result: value.get("result").filter(|r| r.as_object().is_some()).map(Value::to_json),
         })
     }
 }
@@ -84,10 +91,12 @@ mod tests {
             any: false,
             deadline: Some(1_795_437_000_123),
             created: 1_795_437_000_000,
-            cancelled: Some(1_795_437_000_999),
+            ended: Some(1_795_437_000_999),
+            result: Some(r#"{"isError":false}"#.into()),
         };
         assert_eq!(Group::read(id, full.write().as_bytes()), Some(full.clone()));
-        let bare = Group { unknown: vec![], deadline: None, cancelled: None, any: true, ..full };
+        let bare =
+            Group { unknown: vec![], deadline: None, ended: None, result: None, any: true, ..full };
         let text = bare.write();
         assert_eq!(Group::read(id, text.as_bytes()), Some(bare));
         for (from, to) in [("ffffffff", "fffffff0"), ("00c0ffee", "../../.."), ("\"own\"", "\"\"")]

@@ -2,8 +2,9 @@
 
 use super::store::Part;
 use super::worktree::{self, Outcome};
-use super::{Id, LongId, Record, Status, Store, Worktree};
+use super::{Id, Record, Status, Store, Worktree};
 use crate::sys;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -50,13 +51,17 @@ impl Sweep<'_> {
         }
         let ids = self.store.ids(Part::Meta);
         let records: Vec<Record> = ids.into_iter().filter_map(|id| self.store.read(id)).collect();
+        let awaited = self.remove_groups(tell);
         for record in records.iter().filter(|record| record.ours) {
-            if expired(record, self.max_age, self.now) {
+            if expired(record, self.max_age, self.now) && !awaited.contains(&record.id) {
                 self.remove(record, tell);
             }
         }
-        for id in self.store.groups() {
-            self.remove_group(id, tell);
+        for path in self.store.interim() {
+            // whoever wrote it was killed
+            if !changed_within(&path, self.max_age.max(INTERVAL)) && !self.dry {
+                let _ = std::fs::remove_file(path);
+            }
         }
         // a prompt without a record: its server ended in between
         for id in self.store.ids(Part::Prompt) {
@@ -68,22 +73,27 @@ impl Sweep<'_> {
         }
     }
 
-    /// Removes a group that is old, once all its tasks are too.
-    fn remove_group(&self, id: LongId, tell: &mut dyn FnMut(String)) {
-        let Some(group) = self.store.read_group(id) else { return };
-        let age = Duration::from_millis(self.now.saturating_sub(group.created));
+    /// Removes the groups that are old, as all their tasks are. Gives the tasks of the others: their
+    /// answers may still be asked for.
+    fn remove_groups(&self, tell: &mut dyn FnMut(String)) -> BTreeSet<Id> {
         let gone = |id: &Id| {
             self.store.read(*id).is_none_or(|record| expired(&record, self.max_age, self.now))
         };
-        if age < self.max_age || !group.tasks.iter().all(gone) {
-            return;
+        let mut awaited = BTreeSet::new();
+        for id in self.store.groups() {
+            let group = self.store.read_group(id);
+            let created = group.as_ref().map_or(0, |group| group.created);
+            let age = Duration::from_millis(self.now.saturating_sub(created));
+            let tasks = group.map(|group| group.tasks).unwrap_or_default();
+            if age < self.max_age || !tasks.iter().all(gone) {
+                awaited.extend(tasks);
+            } else if self.dry {
+                tell(format!("call {id}: is old; would remove its file"));
+            } else if let Err(why) = self.store.remove_group(id) {
+                tell(format!("call {id}: is old; cannot remove its file: {why}"));
+            }
         }
-        if self.dry {
-            return tell(format!("call {id}: is old; would remove its file"));
-        }
-        if let Err(why) = self.store.remove_group(id) {
-            tell(format!("call {id}: is old; cannot remove its file: {why}"));
-        }
+        awaited
     }
 
     /// Removes an expired task, as far as nothing is lost by it.

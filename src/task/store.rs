@@ -150,9 +150,9 @@ impl Store {
         self.directory.join(format!("{id}.group"))
     }
 
-    /// Writes a group. It is on the disk itself when this returns.
+    /// Writes a group.
     pub fn write_group(&self, group: &Group) -> io::Result<()> {
-        self.replace_file(&self.group_path(group.id), group.write().as_bytes(), true)
+        self.replace_file(&self.group_path(group.id), group.write().as_bytes(), false)
     }
 
     /// A group. `None` if there is none that can be read.
@@ -173,6 +173,15 @@ impl Store {
     /// The ids of all tasks that have a file of this kind.
     pub fn ids(&self, part: Part) -> Vec<Id> {
         self.names(|name, suffix| Id::read(name).filter(|_| suffix == part.suffix()))
+    }
+
+    /// The files that were to replace others, of whichever process: `.NAME.PID`.
+    pub fn interim(&self) -> Vec<PathBuf> {
+        let of_a_process = |rest: &str| rest.rsplit('.').next()?.parse::<u32>().ok();
+        let names = self.names(|name, rest| {
+            (name.is_empty() && of_a_process(rest).is_some()).then(|| format!(".{rest}"))
+        });
+        names.into_iter().map(|name| self.directory.join(name)).collect()
     }
 
     /// What `read` makes of the names in the directory, before and behind their first dot; sorted.
