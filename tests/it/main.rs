@@ -32,6 +32,7 @@ mod crash;
 mod endings;
 mod extension;
 mod files;
+mod guards;
 mod handshake;
 mod hostile;
 mod limits;
