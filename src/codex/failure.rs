@@ -185,7 +185,7 @@ fn last_words(stderr: &str) -> Option<String> {
 /// The kind of failure that a cause speaks of. `before` says that codex ended before its first
 /// event, and then it is about what it was given, unless it says otherwise.
 fn categorize(cause: &str, before: bool) -> Category {
-    let lower = cause.to_lowercase();
+    let lower = cause.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if says(&["401 unauthorized", "403 forbidden", "not logged in", "api key", "log in again"]) {
         Category::Authentication
