@@ -75,7 +75,11 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
     }
     record.supervisor = Some(Process::of(std::process::id()));
     let mut server = Server::connect();
-    match await_turn(store, &mut record, &mut signals, &mut server) {
+    let ready = store
+        .reserve(&record)
+        .map_err(|why| format!("cannot write its files in {}: {why}", store.directory().display()));
+    let turn = ready.and_then(|()| await_turn(store, &mut record, &mut signals, &mut server));
+    match turn {
         Err(why) => fail(&mut record, why),
         Ok(None) => record.status = Status::Cancelled,
         Ok(Some(slot)) => run_codex(settings, store, &mut record, signals, &mut server, slot),
@@ -135,8 +139,10 @@ fn run_codex(
     slot: Slot,
 ) {
     record.status = Status::Preparing;
-    keep(store, record, server);
-    let prepared = prepare(settings, store, record, server);
+    // what nobody can be told of is not begun
+    let told = store.write(record).map_err(|why| why.to_string());
+    server.tell(NEW_RECORD);
+    let prepared = told.and_then(|()| prepare(settings, store, record, server));
     match prepared.and_then(|in_use| Ok((start(store, record)?, in_use))) {
         Err(why) => fail(record, why),
         Ok((child, _in_use)) => {
@@ -479,6 +485,10 @@ struct Relay {
     turn_began: bool,
     /// Why the transcript is not whole.
     trouble: Option<String>,
+    /// What was written last could not be kept.
+    missed: bool,
+    /// What was taken last did not end with a line.
+    amid_line: bool,
 }
 
 impl Relay {
@@ -490,11 +500,13 @@ impl Relay {
             Err(why) => (None, Some(format!("cannot write {}: {why}", path.display()))),
         };
         let lines = Lines::new(LINE_LIMIT);
-        Relay { transcript, lines, said: Transcript::default(), turn_began: false, trouble }
+        let said = Transcript::default();
+        let (turn_began, missed, amid_line) = (false, false, false);
+        Relay { transcript, lines, said, turn_began, trouble, missed, amid_line }
     }
 
     /// Takes what codex has written, and gives `false` at its end. A full disk must not stop codex:
-    /// its work goes on, only what it says is lost, and that is told.
+    /// its work goes on, only what it says meanwhile is lost, and that is told.
     fn pass_on(&mut self, stdout: &mut ChildStdout, server: &mut Server) -> bool {
         let mut piece = [0; 64 << 10];
         let bytes = match stdout.read(&mut piece) {
@@ -503,16 +515,33 @@ impl Relay {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return true,
             Err(_) => return false,
         };
-        if let Some(file) = &mut self.transcript {
-            if let Err(why) = file.write_all(bytes) {
-                self.trouble = Some(format!("the transcript is not whole: {why}"));
-                self.transcript = None;
-            }
+        if let Err(why) = self.write(bytes) {
+            self.trouble = Some(format!("the transcript is not whole: {why}"));
+            self.missed = true;
         }
         let (said, turn_began) = (&mut self.said, &mut self.turn_began);
         self.lines.feed(bytes, |at, line| look_at(said, turn_began, at, line));
         server.tell(MORE_OUTPUT);
         true
+    }
+
+    /// Adds to the transcript. After a loss it goes on with the next whole line.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let amid_line = std::mem::replace(&mut self.amid_line, !bytes.ends_with(b"\n"));
+        let Some(file) = &mut self.transcript else { return Ok(()) };
+        if !self.missed {
+            return file.write_all(bytes);
+        }
+        let line_end = || bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
+        let begin = if amid_line { line_end() } else { Some(0) };
+        let whole = begin.and_then(|begin| bytes.get(begin..)).unwrap_or_default();
+        if !whole.is_empty() {
+            // the end of the line that was cut
+            file.write_all(b"\n")?;
+            file.write_all(whole)?;
+            self.missed = false;
+        }
+        Ok(())
     }
 
     /// The output is at its end.

@@ -294,6 +294,18 @@ pub fn create_own(path: &Path) -> io::Result<File> {
     options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
+/// Whether something failed only because this process, or the machine, has not enough of something
+/// at the moment.
+pub fn is_shortage(why: &io::Error) -> bool {
+    matches!(why.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
+/// Opens a file of ours for writing over what is in it; a link in its place is refused.
+pub fn rewrite_own(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new().write(true).custom_flags(flags).open(path)
+}
+
 /// Makes a FIFO for the user alone, where nothing was before, and opens it for both ends: fifo(7).
 pub fn create_fifo(path: &Path) -> io::Result<File> {
     let name = std::ffi::CString::new(path.as_os_str().as_bytes())?;

@@ -42,6 +42,8 @@ pub struct Transcript {
     pub files: Vec<String>,
     /// The thread's tokens.
     pub usage: Option<Usage>,
+    /// A line was too long to be read.
+    pub missed: bool,
     /// What Codex warned of.
     pub warnings: Vec<String>,
     /// The last `error` event: a notice of a retry, or the cause of the failure that follows.
@@ -69,6 +71,7 @@ impl Transcript {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::Overlong(length) => {
+                self.missed = true;
                 return self.warn(&format!("a line of {length} bytes was too long to be read"));
             }
         };

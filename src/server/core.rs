@@ -98,7 +98,7 @@ pub struct Server {
     /// The moment of the event that is being handled.
     pub(super) now: Now,
     /// What is to be done about it.
-    actions: Vec<Action>,
+    pub(super) actions: Vec<Action>,
 }
 
 impl Server {
@@ -177,9 +177,12 @@ impl Server {
         if let Some(task) = self.tasks.get_mut(&id) {
             task.ours = false;
             task.awaited = false;
-            task.reread(&self.store);
-            if !task.is_final() {
-                self.conclude(id, why);
+            let known = task.reread(&self.store);
+            match task.is_final() {
+                true => {}
+                false if known => self.conclude(id, why),
+                // whoever waits for it has to wait until it can be told
+                false => self.look_again = Some(self.now.steady + LOOK_AGAIN),
             }
         }
         self.settle(id);

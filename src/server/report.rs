@@ -17,6 +17,12 @@ const ANSWERS: usize = 48_000;
 /// What stands in place of an answer where there is none.
 const NO_ANSWER: &str = "(Codex gave no final message.)";
 
+/// The same where there may have been one.
+const NOT_KEPT: &str = "(No final message was kept; see the note or warning.)";
+
+/// The same where there is one.
+const UNREADABLE: &str = "(The final message cannot be read at the moment; ask again.)";
+
 /// How many bytes of stderr are told with a failure.
 const STDERR: u64 = 2048;
 
@@ -212,6 +218,17 @@ impl View<'_> {
         ))
     }
 
+    /// What stands in place of the answer.
+    fn no_answer(&self) -> &'static str {
+        let transcript = &self.task.transcript;
+        let missed = self.task.record.note.is_some() || transcript.missed;
+        match (transcript.answer(), missed) {
+            (Some(_), _) => UNREADABLE,
+            (None, true) => NOT_KEPT,
+            (None, false) => NO_ANSWER,
+        }
+    }
+
     /// The length of the answer, in characters.
     fn answer_length(&self) -> usize {
         self.task.answer().map_or(0, |answer| answer.chars().count())
@@ -242,7 +259,8 @@ impl View<'_> {
                     self.failure(&mut out, stderr);
                 }
                 let answer = self.answer(limit);
-                let none = (record.status == Status::Completed).then(|| NO_ANSWER.to_owned());
+                let none =
+                    (record.status == Status::Completed).then(|| self.no_answer().to_owned());
                 if let Some(answer) = answer.or(none) {
                     let _ = writeln!(out, "\n{answer}");
                 }
@@ -273,7 +291,7 @@ impl View<'_> {
         let answer = self.answer(ANSWERS);
         match record.status {
             Status::Completed => {
-                out.push_str(answer.as_deref().unwrap_or(NO_ANSWER));
+                out.push_str(answer.as_deref().unwrap_or(self.no_answer()));
                 out.push('\n');
             }
             status => {

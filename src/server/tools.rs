@@ -407,9 +407,12 @@ impl Server {
             }
         }
         for id in ids {
-            let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
+            let Some(task) = self.tasks.get_mut(id).filter(|task| !task.is_final()) else {
+                continue;
+            };
+            task.told_to_end = true;
             if task.ours {
-                self.act(Action::Cancel(*id));
+                self.actions.push(Action::Cancel(*id));
             } else if let Some(supervisor) = &task.record.supervisor {
                 if let Err(why) = supervisor.signal(crate::sys::Signal::Terminate) {
                     log::warning(&format!("task {id}: cannot signal its supervisor: {why}"));

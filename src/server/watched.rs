@@ -17,6 +17,7 @@ const BIRTH: u64 = 10_000;
 
 /// A task that this server started or was asked about.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct Watched {
     /// The record, as last read.
     pub record: Record,
@@ -28,6 +29,8 @@ pub struct Watched {
     whole: bool,
     /// This server started it and hears from its supervisor.
     pub ours: bool,
+    /// This server told it to end.
+    pub told_to_end: bool,
     /// Its end will be told, though it is not ours.
     pub awaited: bool,
     /// How it stood when those who listen were told last.
@@ -39,7 +42,16 @@ impl Watched {
     pub fn new(store: &Store, record: Record, ours: bool) -> Watched {
         let spool = Spool::new(store.path(record.id, Part::Stdout));
         let transcript = Transcript::default();
-        Watched { record, transcript, spool, whole: false, ours, awaited: false, told: None }
+        Watched {
+            record,
+            transcript,
+            spool,
+            whole: false,
+            ours,
+            told_to_end: false,
+            awaited: false,
+            told: None,
+        }
     }
 
     /// The id.
@@ -78,22 +90,30 @@ impl Watched {
             (None, None) if self.record.elapsed(now) >= BIRTH => Life::Gone,
             (None, None) => Life::Unknown,
         };
-        self.reread(store);
-        life == Life::Gone && !self.is_final() && self.record.supervisor == supervisor
+        let known = self.reread(store);
+        known && life == Life::Gone && !self.is_final() && self.record.supervisor == supervisor
     }
 
-    /// Reads the record again. One that cannot be read is as if it had not changed.
-    pub fn reread(&mut self, store: &Store) {
-        if let Some(record) = store.read(self.id()) {
+    /// Reads the record again. One that is none is as if it had not changed. `false`: it cannot be read
+    /// at the moment, so what it says is not known.
+    pub fn reread(&mut self, store: &Store) -> bool {
+        let read = store.read_now(self.id());
+        let known = read.is_ok();
+        if let Ok(Some(record)) = read {
             self.record = record;
         }
+        known
     }
 
     /// Gives the verdict of a task whose supervisor cannot: what the transcript says, else failed.
     /// A record that is not ours is judged, and left as it is.
     pub fn conclude(&mut self, store: &Store, now: u64, why: Option<String>) {
         self.catch_up();
-        let verdict = self.transcript.verdict(None);
+        let mut verdict = self.transcript.verdict(None);
+        if self.told_to_end && verdict.status == Status::Failed && self.transcript.failed.is_none()
+        {
+            verdict.status = Status::Cancelled;
+        }
         self.record.status = verdict.status;
         self.record.inferred = true;
         // it ended when it was last heard of, not when somebody looked

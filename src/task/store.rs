@@ -32,6 +32,8 @@ pub enum Part {
     Answer,
     /// The difference that the branch of its worktree makes.
     Diff,
+    /// Room for a record, should the disk be full when it is to be written.
+    Spare,
 }
 
 impl Part {
@@ -46,6 +48,7 @@ impl Part {
             Part::Schema => "schema.json",
             Part::Answer => "answer",
             Part::Diff => "diff",
+            Part::Spare => "spare",
         }
     }
 }
@@ -53,6 +56,12 @@ impl Part {
 /// A record holds a command line, which is at most 2 MiB (execve(2)) before it is escaped, and
 /// the settings it came from. What is much larger is none.
 const RECORD_LIMIT: u64 = 32 << 20;
+
+/// By so much a record may grow and still have its room.
+const GROWTH: usize = 1024;
+
+/// File systems give room away in pieces of this size.
+const PAGE: usize = 4096;
 
 impl Store {
     /// The store in a directory, which need not be there yet.
@@ -118,8 +127,42 @@ impl Store {
     /// Replaces a task's record as a whole: whoever reads it sees the old one or the new one. A
     /// final record is on the disk itself when this returns.
     pub fn write(&self, record: &Record) -> io::Result<()> {
-        let durable = record.status.is_final();
-        self.replace(record.id, Part::Meta, record.write().as_bytes(), durable)
+        let (id, durable) = (record.id, record.status.is_final());
+        let text = record.write();
+        let written = self.replace(id, Part::Meta, text.as_bytes(), durable);
+        let (written, spared) = match written {
+            Err(why) => (self.write_into_spare(id, &text).map_err(|_| why), true),
+            Ok(()) => (Ok(()), false),
+        };
+        if durable {
+            let _ = fs::remove_file(self.path(id, Part::Spare));
+        } else if spared {
+            // the room of the record that was replaced
+            let _ = self.reserve(record);
+        }
+        written
+    }
+
+    /// Takes room for the records to come of a task that begins, so that its end can be told on a
+    /// full disk too.
+    pub fn reserve(&self, record: &Record) -> io::Result<()> {
+        let room = (record.write().len() + GROWTH).next_multiple_of(PAGE);
+        let made = self.create(record.id, Part::Spare, &vec![b' '; room]);
+        made.inspect_err(|_| drop(fs::remove_file(self.path(record.id, Part::Spare))))
+    }
+
+    /// Writes a record into the room that was taken for it.
+    fn write_into_spare(&self, id: Id, text: &str) -> io::Result<()> {
+        let interim = self.directory.join(format!(".{id}.{}", std::process::id()));
+        // whoever moves it has it alone
+        fs::rename(self.path(id, Part::Spare), &interim)?;
+        let written = sys::rewrite_own(&interim).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.set_len(text.len().try_into().unwrap_or(u64::MAX))?;
+            file.sync_data()
+        });
+        let moved = written.and_then(|()| fs::rename(&interim, self.path(id, Part::Meta)));
+        moved.inspect_err(|_| drop(fs::remove_file(&interim)))
     }
 
     /// Replaces a file of a task as a whole. `durable`: it is on the disk itself when this returns.
@@ -142,7 +185,16 @@ impl Store {
 
     /// A task's record. `None` if there is none that can be read.
     pub fn read(&self, id: Id) -> Option<Record> {
-        Record::read(id, &read_own(&self.path(id, Part::Meta))?)
+        self.read_now(id).ok()?
+    }
+
+    /// The same, where a record that cannot be read only at the moment is not none.
+    pub fn read_now(&self, id: Id) -> io::Result<Option<Record>> {
+        match read_own(&self.path(id, Part::Meta)) {
+            Ok(text) => Ok(Record::read(id, &text)),
+            Err(why) if sys::is_shortage(&why) => Err(why),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Where a group is.
@@ -157,7 +209,7 @@ impl Store {
 
     /// A group. `None` if there is none that can be read.
     pub fn read_group(&self, id: LongId) -> Option<Group> {
-        Group::read(id, &read_own(&self.group_path(id))?)
+        Group::read(id, &read_own(&self.group_path(id)).ok()?)
     }
 
     /// Removes a group. Its tasks stay.
@@ -215,6 +267,7 @@ impl Store {
             Part::Schema,
             Part::Answer,
             Part::Diff,
+            Part::Spare,
         ] {
             let _ = fs::remove_file(self.path(id, part));
         }
@@ -222,10 +275,10 @@ impl Store {
 }
 
 /// What is in a file of ours that holds a record.
-fn read_own(path: &Path) -> Option<Vec<u8>> {
+fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    sys::open_own(path).ok()?.take(RECORD_LIMIT).read_to_end(&mut text).ok()?;
-    Some(text)
+    sys::open_own(path)?.take(RECORD_LIMIT).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Writes a file anew.

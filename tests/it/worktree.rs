@@ -1,11 +1,11 @@
 //! `worktree: true`: where a task gets its worktree, from what, and why not.
 
 use crate::repo::*;
+use crate::scarce::Small;
 use crate::support::*;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// How many tasks are started at once in one repository.
 const MANY: usize = 200;
@@ -161,29 +161,6 @@ fn a_worktree_directory_that_cannot_take_it_is_named_and_leaves_nothing() {
         let mut server = Server::spawn(&dir, command);
         server.initialize();
         refused_with(&mut server, Some(&repo), &at(&repo.path, ""), &[word]);
-    }
-}
-
-/// A small file system, if this machine lets us have one.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(at: PathBuf, options: &str) -> Option<Small> {
-        fs::create_dir_all(&at).unwrap();
-        fs::set_permissions(&at, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", options, "none"]).arg(&at);
-        let made = command.output().is_ok_and(|output| output.status.success());
-        if !made {
-            eprintln!("skipped: no file system can be mounted here");
-        }
-        made.then_some(Small(at))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
