@@ -349,7 +349,7 @@ fn supervise(
         record.note = (!swept).then(|| left.into()).or(record.note.take());
     }
     record.timed_out &= cancelled;
-    if cancelled && !record.timed_out {
+    if !record.timed_out {
         record.failure = None;
     }
     record.status = match (cancelled, record.timed_out) {

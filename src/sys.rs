@@ -122,7 +122,21 @@ pub fn open_process(pid: Pid) -> io::Result<OwnedFd> {
     let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.0, 0) };
     let fd = libc::c_int::try_from(result).map_err(io::Error::other).and_then(check)?;
     // SAFETY: the call above has just made this descriptor for us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let process = unsafe { OwnedFd::from_raw_fd(fd) };
+    // who waits for very many processes must be able to open a file as well
+    if u64::try_from(fd).is_ok_and(|fd| fd > descriptor_limit() / 2) {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    Ok(process)
+}
+
+/// How many descriptors this process may have.
+#[cfg(target_os = "linux")]
+fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` lives through the call, which writes one rlimit there (getrlimit(2)).
+    let _ = check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) });
+    limit.rlim_cur
 }
 
 /// As on Linux, where it is there.

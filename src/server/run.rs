@@ -151,7 +151,10 @@ impl Run {
         }
         self.launch_some(core, LAUNCHING);
         let [input, output] = ready.client;
-        if input {
+        if input && self.is_full() {
+            // it hung up, and reads what it is owed or does not
+            self.make_room();
+        } else if input && self.reads() {
             self.read();
         }
         self.take_lines(core);
@@ -163,13 +166,14 @@ impl Run {
     /// Waits until something is ready, or until the deadline.
     fn wait(&self, deadline: Option<Duration>) -> Ready {
         let [stdin, stdout] = &self.client;
-        let reads = self.unread.is_empty() && !self.all_read && self.outbox.len() < OUTBOX_LIMIT;
         let writes = !self.outbox.is_empty();
-        // while it is not read, its end is no news either: that of stdout is
-        let input = if reads { stdin.as_fd() } else { self.signals.fd() };
         let mut fds = vec![
             PollFd::reading(self.signals.fd()),
-            if reads { PollFd::reading(input) } else { PollFd::watching(input) },
+            if self.reads() {
+                PollFd::reading(stdin.as_fd())
+            } else {
+                PollFd::watching(stdin.as_fd())
+            },
             if writes { PollFd::writing(stdout.as_fd()) } else { PollFd::watching(stdout.as_fd()) },
         ];
         fds.extend(self.supervisors.iter().map(|(_, socket)| PollFd::reading(socket.as_fd())));
@@ -334,7 +338,7 @@ impl Run {
         let mut input = std::mem::replace(&mut self.input, Lines::new(LINE_LIMIT));
         let unread = std::mem::take(&mut self.unread);
         let mut rest = unread.as_slice();
-        while !rest.is_empty() && self.outbox.len() < OUTBOX_LIMIT {
+        while !rest.is_empty() && !self.is_full() {
             let end = rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |end| end + 1);
             let (line, behind) = rest.split_at(end);
             input.feed(line, |at, line| self.take(core, at, line));
@@ -363,7 +367,24 @@ impl Run {
 
     /// Whether there is something of the client's to be dealt with.
     fn has_lines(&self) -> bool {
-        self.outbox.len() < OUTBOX_LIMIT && (self.all_read || !self.unread.is_empty())
+        !self.is_full() && (self.all_read || !self.unread.is_empty())
+    }
+
+    /// Whether the client is to be read.
+    fn reads(&self) -> bool {
+        !self.is_full() && !self.all_read && self.unread.is_empty()
+    }
+
+    /// The client has to take something before it is read again.
+    fn is_full(&self) -> bool {
+        self.outbox.len() >= OUTBOX_LIMIT
+    }
+
+    /// Gives a client that has closed its end some of what it is owed, if it takes it.
+    fn make_room(&mut self) {
+        while self.is_full() && !self.client_gone {
+            self.client_gone = !self.gives();
+        }
     }
 
     /// Writes to the client what surely does not block.
@@ -391,14 +412,18 @@ impl Run {
 
     /// Gives the client what it is owed, as long as it takes it.
     fn say_farewell(&mut self) {
-        while !self.outbox.is_empty() {
-            let [_, stdout] = &self.client;
-            let mut fds = [PollFd::writing(stdout.as_fd())];
-            let waited = sys::poll(&mut fds, Some(self.farewell));
-            if waited.is_err() || !fds.iter().any(PollFd::ready) {
-                return;
-            }
+        while !self.outbox.is_empty() && self.gives() {}
+    }
+
+    /// Gives the client a piece of what it is owed; `false` if it does not take it.
+    fn gives(&mut self) -> bool {
+        let [_, stdout] = &self.client;
+        let mut fds = [PollFd::writing(stdout.as_fd())];
+        let waited = sys::poll(&mut fds, Some(self.farewell));
+        let takes = waited.is_ok() && fds.iter().any(PollFd::ready);
+        if takes {
             self.write();
         }
+        takes
     }
 }

@@ -10,7 +10,7 @@ use crate::json::{self, Value};
 use crate::log;
 use crate::mcp::ToolResult;
 use crate::mcp::tool::Tool;
-use crate::task::identity::Life;
+use crate::task::identity::{Life, Process};
 use crate::task::slots;
 use crate::task::store::Part;
 use crate::task::{Id, LongId, Record, Status, Usage, Worktree};
@@ -266,6 +266,7 @@ impl Server {
             max_parallel: self.settings.flags.max_parallel,
             timeout: self.settings.flags.task_timeout,
             timed_out: false,
+            server: Some(Process::of(std::process::id())),
             supervisor: None,
             codex: None,
             exit: None,
@@ -413,10 +414,8 @@ impl Server {
             task.told_to_end = true;
             if task.ours {
                 self.actions.push(Action::Cancel(*id));
-            } else if let Some(supervisor) = &task.record.supervisor {
-                if let Err(why) = supervisor.signal(crate::sys::Signal::Terminate) {
-                    log::warning(&format!("task {id}: cannot signal its supervisor: {why}"));
-                }
+            } else {
+                task.tell_to_end();
             }
         }
         Ok(())

@@ -3,8 +3,8 @@
 use crate::codex::failure::Evidence;
 use crate::codex::{Failure, Transcript};
 use crate::log;
-use crate::sys;
-use crate::task::identity::Life;
+use crate::sys::{self, Signal};
+use crate::task::identity::{Life, Process};
 use crate::task::spool::Spool;
 use crate::task::store::Part;
 use crate::task::{Id, Record, Status, Store, Usage};
@@ -35,6 +35,8 @@ pub struct Watched {
     pub awaited: bool,
     /// How it stood when those who listen were told last.
     pub told: Option<Status>,
+    /// Its verdict was given while its record could not be read or not be written.
+    blind: bool,
 }
 
 impl Watched {
@@ -51,6 +53,7 @@ impl Watched {
             told_to_end: false,
             awaited: false,
             told: None,
+            blind: false,
         }
     }
 
@@ -74,8 +77,9 @@ impl Watched {
     /// Reads the record again, if it can have changed. `true`: its supervisor is gone and left no
     /// verdict.
     pub fn refresh(&mut self, store: &Store, now: u64) -> bool {
-        if self.is_final() && self.record.worktree.is_some() {
-            // what became of its worktree since is in there
+        if self.is_final() && (self.record.worktree.is_some() || self.blind) {
+            // what became of its worktree since is in there; or the truth, that could not be read
+            self.whole &= !self.blind;
             self.reread(store);
         }
         if self.ours || self.is_final() {
@@ -87,8 +91,12 @@ impl Watched {
             (Some(supervisor), _) => supervisor.life(),
             // the Python package has no supervisors
             (None, Some(codex)) => codex.life(),
-            (None, None) if self.record.elapsed(now) >= BIRTH => Life::Gone,
-            (None, None) => Life::Unknown,
+            // its server may have others to start first
+            (None, None) => match self.record.server.as_ref().map(Process::life) {
+                Some(life @ (Life::Alive | Life::Unknown)) => life,
+                _ if self.record.elapsed(now) >= BIRTH => Life::Gone,
+                _ => Life::Unknown,
+            },
         };
         let known = self.reread(store);
         known && life == Life::Gone && !self.is_final() && self.record.supervisor == supervisor
@@ -100,9 +108,24 @@ impl Watched {
         let read = store.read_now(self.id());
         let known = read.is_ok();
         if let Ok(Some(record)) = read {
+            let had_supervisor = self.record.supervisor.is_some();
             self.record = record;
+            if self.told_to_end && !had_supervisor && !self.ours {
+                self.tell_to_end();
+            }
         }
         known
+    }
+
+    /// Tells the supervisor, which is not ours, that the task is to end. Where there is none yet, it
+    /// is told once it is there.
+    pub fn tell_to_end(&self) {
+        let Some(supervisor) = self.record.supervisor.as_ref().filter(|_| !self.is_final()) else {
+            return;
+        };
+        if let Err(why) = supervisor.signal(Signal::Terminate) {
+            log::warning(&format!("task {}: cannot signal its supervisor: {why}", self.id()));
+        }
     }
 
     /// Gives the verdict of a task whose supervisor cannot: what the transcript says, else failed.
@@ -130,7 +153,11 @@ impl Watched {
         if !self.record.ours {
             return;
         }
-        if let Err(why) = store.write(&self.record) {
+        // what cannot be read may hold another verdict
+        let there = store.read(self.id()).ok_or_else(|| "its record cannot be read".to_owned());
+        let written = there.and_then(|_| store.write(&self.record).map_err(|why| why.to_string()));
+        self.blind = written.is_err();
+        if let Err(why) = written {
             log::warning(&format!("task {}: {why}", self.id()));
         }
     }
@@ -175,7 +202,8 @@ impl Watched {
         Failure::of(&Evidence {
             own: self.record.failure.as_deref(),
             timed_out: self.record.timed_out,
-            started: self.record.codex.is_some(),
+            // whose supervisor died before was not kept from starting by what was asked for
+            started: self.record.codex.is_some() || self.record.inferred,
             event: self.transcript.failed.as_deref().or(notice),
             any_events: self.transcript.events > 0,
             stderr: &tail(store, self.id(), Part::Stderr, 4096),

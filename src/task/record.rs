@@ -137,6 +137,8 @@ pub struct Record {
     pub timeout: Option<u32>,
     /// It ran for longer.
     pub timed_out: bool,
+    /// The server that is to start its supervisor.
+    pub server: Option<Process>,
     /// Its supervisor.
     pub supervisor: Option<Process>,
     /// Its codex.
@@ -187,9 +189,11 @@ impl Record {
             if self.timed_out {
                 o.bool("timed_out", true);
             }
+            process(o, ["server_pid", "server_start_time"], self.server.as_ref());
             process(o, ["supervisor_pid", "supervisor_start_time"], self.supervisor.as_ref());
             process(o, ["pid", "pid_start_time"], self.codex.as_ref());
-            let process = self.supervisor.as_ref().or(self.codex.as_ref());
+            let known = [&self.supervisor, &self.codex, &self.server];
+            let process = known.into_iter().flatten().next();
             if let Some(place) = process.and_then(|process| process.place.as_ref()) {
                 o.str("boot_id", &place.boot).str("pid_namespace", &place.namespace);
                 o.str("host", &place.host);
@@ -264,6 +268,7 @@ impl Record {
             max_parallel: limit("max_parallel"),
             timeout: limit("timeout"),
             timed_out: is("timed_out"),
+            server: process("server_pid", "server_start_time"),
             supervisor: process("supervisor_pid", "supervisor_start_time"),
             codex: process("pid", "pid_start_time"),
             exit: value
@@ -351,6 +356,7 @@ mod tests {
             max_parallel: Some(4),
             timeout: Some(60),
             timed_out: true,
+            server: Some(process(69)),
             supervisor: Some(process(70)),
             codex: Some(process(71)),
             exit: Some(-9),
@@ -381,6 +387,7 @@ mod tests {
             max_parallel: None,
             timeout: None,
             timed_out: false,
+            server: None,
             supervisor: None,
             codex: None,
             exit: None,

@@ -791,6 +791,19 @@ fn readme_and_manual_name_the_oldest_git_and_the_filters() {
 }
 
 #[test]
+fn each_promise_of_the_manual_is_held_by_a_test() {
+    let chapter = chapter(&manual(), ".Sh WHAT IS PROMISED", ".Sh ");
+    let names: Vec<(&str, &str)> = words(&chapter, |c| in_name(c) || c == ':')
+        .filter_map(|word| word.split_once("::"))
+        .collect();
+    assert!(names.len() >= chapter.matches("\n.It ").count(), "{names:?}");
+    for (module, test) in names {
+        let tests = read(&format!("tests/it/{module}.rs"));
+        assert!(tests.contains(&format!("#[test]\nfn {test}()")), "{module}::{test}");
+    }
+}
+
+#[test]
 fn the_commands_of_the_readme_are_those_that_are_checked() {
     let readme = read("README.md");
     let ci = read(".ci/run");
