@@ -78,12 +78,13 @@ fn serve(flags: cli::Flags) -> ExitCode {
 
 /// Supervises one task. Only a server starts this role, and what it has to know is in the record.
 fn supervise(id: &str, directory: &str) -> ExitCode {
-    let (settings, ..) = settings(cli::Flags::default());
-    if let Some(id) = task::Id::read(id) {
-        supervisor::run(&settings, &task::Store::new(directory), id);
-        ExitCode::SUCCESS
-    } else {
+    let Some(id) = task::Id::read(id) else {
         log::say(&format!("supervise: {id:?} is no task id; a server starts this, not a person"));
-        ExitCode::from(USAGE)
-    }
+        return ExitCode::from(USAGE);
+    };
+    // before anything is said: it may be a place in the queue
+    let place = sys::take_third_stream().ok();
+    let (settings, ..) = settings(cli::Flags::default());
+    supervisor::run(&settings, &task::Store::new(directory), id, place);
+    ExitCode::SUCCESS
 }

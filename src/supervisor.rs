@@ -58,7 +58,8 @@ pub fn spawn(id: Id, task_dir: &Path, [stdin, stdout, stderr]: [Stdio; 3]) -> io
 }
 
 /// Runs a task whose record the server has written. What fails is in the record and the log.
-pub fn run(settings: &Settings, store: &Store, id: Id) {
+/// `place` is its place in the queue, if it has to wait for its turn.
+pub fn run(settings: &Settings, store: &Store, id: Id, mut place: Option<File>) {
     sys::new_session();
     let caught = [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Child];
     let mut signals = match Signals::catch(&caught) {
@@ -78,7 +79,8 @@ pub fn run(settings: &Settings, store: &Store, id: Id) {
     let ready = store
         .reserve(&record)
         .map_err(|why| format!("cannot write its files in {}: {why}", store.directory().display()));
-    let turn = ready.and_then(|()| await_turn(store, &mut record, &mut signals, &mut server));
+    let turn =
+        ready.and_then(|()| await_turn(store, &mut record, &mut signals, &mut server, &mut place));
     match turn {
         Err(why) => fail(&mut record, why),
         Ok(None) => record.status = Status::Cancelled,
@@ -106,11 +108,12 @@ fn await_turn(
     record: &mut Record,
     signals: &mut Signals,
     server: &mut Server,
+    place: &mut Option<File>,
 ) -> Result<Option<Slot>, String> {
     let limit = record.max_parallel;
     let mut waits = false;
     loop {
-        let news = match slots::take(store, record.id, limit) {
+        let news = match slots::take(store, record.id, limit, place) {
             Ok(Turn::Ours(slot)) => return Ok(Some(slot)),
             // nobody has to wait for us, and we for nobody
             Err(_) if limit.is_none() => return Ok(Some(Slot::default())),
@@ -123,7 +126,7 @@ fn await_turn(
         let timeout = news.fd().is_none().then_some(LOOK_AGAIN);
         let (_, word) = wait(signals, news.fd(), server, timeout);
         if told_to_end(signals, server, word, record) {
-            slots::leave(store, record.id);
+            slots::leave(store, record.id, place);
             return Ok(None);
         }
     }

@@ -9,9 +9,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
-#[cfg(target_os = "linux")]
-use std::os::fd::FromRawFd;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
@@ -327,6 +325,18 @@ pub fn create_fifo(path: &Path) -> io::Result<File> {
     check(unsafe { libc::mkfifo(name.as_ptr(), 0o600) })?;
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)
+}
+
+/// Takes the file that this process was given as its third stream; stderr leads nowhere from now on.
+pub fn take_third_stream() -> io::Result<File> {
+    let nothing = OpenOptions::new().write(true).open("/dev/null")?;
+    // SAFETY: takes integers and touches no memory.
+    let fd = check(unsafe { libc::fcntl(libc::STDERR_FILENO, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: `fd` was just made and belongs to nobody else.
+    let file = unsafe { File::from_raw_fd(fd) };
+    // SAFETY: both descriptors are open, and nothing here keeps what stderr was before.
+    check(unsafe { libc::dup2(nothing.as_raw_fd(), libc::STDERR_FILENO) })?;
+    Ok(file)
 }
 
 /// Opens a file of ours for reading without waiting for anything; a link in its place is refused.

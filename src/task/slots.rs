@@ -4,12 +4,12 @@
 //!
 //! Who waits has a FIFO in `queue/`, whose name says when it came, and keeps it open. Who runs has one
 //! byte of the file `.running` locked, at the place that its id is. Each of those who wait waits for
-//! the FIFO of the one before it to be written to or closed; only the first counts who runs.
+//! the FIFO of the one before it to be closed; only the first counts who runs.
 
 use super::{Id, Store};
 use crate::sys::{self, About, Notices, PollFd};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,8 +66,13 @@ pub fn queue_up(store: &Store, id: Id, asked: u64, number: u64) -> io::Result<Fi
 }
 
 /// Takes the right to run, if it is our turn and fewer than `limit` run; at once where there is no
-/// limit, so that others can count us.
-pub fn take(store: &Store, id: Id, limit: Option<u32>) -> io::Result<Turn> {
+/// limit, so that others can count us. Our place in the queue is given up then.
+pub fn take(
+    store: &Store,
+    id: Id,
+    limit: Option<u32>,
+    place: &mut Option<File>,
+) -> io::Result<Turn> {
     let running = store.directory().join(".running");
     if let Some(limit) = limit {
         if let Some(news) = those_before(store, id).iter().rev().find_map(|path| held(path)) {
@@ -86,18 +91,18 @@ pub fn take(store: &Store, id: Id, limit: Option<u32>) -> io::Result<Turn> {
     sys::lock_byte(&file, id.number())?;
     if limit.is_some() {
         // only now may the next one count
-        leave(store, id);
+        leave(store, id, place);
     }
     Ok(Turn::Ours(Slot { _running: Some(file) }))
 }
 
 /// Leaves the queue, if the task is in there.
-pub fn leave(store: &Store, id: Id) {
+pub fn leave(store: &Store, id: Id, place: &mut Option<File>) {
     for path in places(store).iter().filter(|path| task_of(path) == Some(id)) {
         let _ = fs::remove_file(path);
     }
-    // the next one hears it
-    let _ = io::stderr().write_all(b".");
+    // the next one hears that it is closed
+    *place = None;
 }
 
 /// Where those who wait have their files.

@@ -59,9 +59,9 @@ impl Deaf {
     /// Waits until the server has stood still for a moment: it has done all that it can.
     fn settled(&self) {
         let mut seen = (Duration::ZERO, Instant::now());
-        until("a server that stands still", || {
+        at_last("a server that stands still", || {
             let now = worked(self.server.id());
-            if now != seen.0 {
+            if now != seen.0 || !sleeps(self.server.id()) {
                 seen = (now, Instant::now());
             }
             (seen.1.elapsed() > Duration::from_millis(300)).then_some(())
@@ -72,7 +72,7 @@ impl Deaf {
     fn end(self) -> Option<i32> {
         let Deaf { mut server, stdin, stdout } = self;
         drop(stdin);
-        let status = until("its end", || server.try_wait().unwrap());
+        let status = at_last("its end", || server.try_wait().unwrap());
         drop(stdout);
         status.code()
     }
@@ -127,7 +127,7 @@ fn a_client_that_does_not_read_is_owed_a_hundred_megabytes_and_harms_nobody() {
     client.settled();
     dir.open("go");
     for id in [&apart, &waited_for] {
-        until("its end", || (dir.record(id).str_at("status") == "completed").then_some(()));
+        at_last("its end", || (dir.record(id).str_at("status") == "completed").then_some(()));
     }
     client.settled();
     let pid = client.server.id();
@@ -153,7 +153,7 @@ fn a_client_that_does_not_read_is_owed_a_hundred_megabytes_and_harms_nobody() {
     assert_eq!(client.answer(), (6, "\"result\":{}}\n".to_owned()));
     let peak = kilobytes(pid, "VmHWM");
     assert!(peak < 64_000, "{peak} kB");
-    until("what it took is given back", || (kilobytes(pid, "RssAnon") < 10_000).then_some(()));
+    at_last("what it took is given back", || (kilobytes(pid, "RssAnon") < 10_000).then_some(()));
     assert_eq!(client.end(), Some(0));
     eprintln!("{peak} kB at most");
 }
@@ -176,7 +176,7 @@ fn a_client_that_hangs_up_and_then_reads_gets_all_that_it_is_owed() {
         assert!(line.strip_prefix(&wanted) == Some(whole.trim_end()), "{}", abridged(&line));
     }
     assert!(lines.next().is_none());
-    assert_eq!(until("its end", || server.try_wait().unwrap()).code(), Some(0));
+    assert_eq!(at_last("its end", || server.try_wait().unwrap()).code(), Some(0));
 }
 
 #[test]
@@ -196,8 +196,8 @@ fn a_client_that_hangs_up_and_never_reads_ends_the_server_and_its_sync_task_but_
     client.settled();
     let Deaf { mut server, stdin, stdout } = client;
     drop(stdin);
-    assert_eq!(until("its end", || server.try_wait().unwrap()).code(), Some(0));
-    until("its end", || (dir.record(&waited_for).str_at("status") == "cancelled").then_some(()));
+    assert_eq!(at_last("its end", || server.try_wait().unwrap()).code(), Some(0));
+    at_last("its end", || (dir.record(&waited_for).str_at("status") == "cancelled").then_some(()));
     gone(&mark_of(&waited_for));
     dir.open("go");
     assert!(dir.server().wait(&[&apart]).contains("(completed in "));

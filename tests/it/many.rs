@@ -223,6 +223,12 @@ pub fn worked(pid: u32) -> Duration {
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
+/// Whether a process waits for something, and not for a processor.
+pub fn sleeps(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('S'))
+}
+
 /// How long pings took.
 #[derive(Default)]
 pub struct Pings {

@@ -3,6 +3,7 @@
 
 use crate::many::*;
 use crate::support::*;
+use std::fs;
 
 /// An errand that waits at the gate of this name, or at none.
 fn wait_at(gate: &str) -> String {
@@ -11,9 +12,12 @@ fn wait_at(gate: &str) -> String {
 
 /// The tasks in the queue's own directory, in order.
 fn queued(dir: &Dir) -> Vec<String> {
-    let names = dir.tree().into_iter();
-    let places = names.filter_map(|name| name.strip_prefix("tasks/queue/").map(str::to_owned));
-    places.map(|name| name.rsplit_once('-').map_or(name.clone(), |(_, id)| id.to_owned())).collect()
+    let names = fs::read_dir(dir.path("tasks/queue")).unwrap().flatten();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    let id = |name: &String| name.rsplit_once('-').map(|(_, id)| id.to_owned());
+    names.iter().filter_map(id).collect()
 }
 
 /// A task's status must be that it is queued.
@@ -33,6 +37,12 @@ fn one_and_its_queue(server: &mut Server<'_>, count: usize) -> (String, Vec<Stri
 /// Waits on the disk, without any server, until a task has ended like this.
 fn has_ended(dir: &Dir, id: &str, verdict: &str) {
     until(verdict, || (dir.record(id).str_at("status") == verdict).then_some(()));
+}
+
+/// There was a ticket for each codex.
+fn nobody_was_one_too_many(dir: &Dir) {
+    let too_many = fs::read_to_string(dir.path("out/too-many"));
+    assert!(too_many.is_err(), "{too_many:?} was one too many");
 }
 
 #[test]
@@ -57,10 +67,30 @@ fn two_servers_together_never_run_more_than_so_many_at_once() {
         let part = section(&told, id);
         assert!(part.contains(head) && part.contains(&format!("this is number-{n}\n")), "{part}");
     }
-    let too_many = std::fs::read_to_string(dir.path("out/too-many"));
-    assert!(too_many.is_err(), "{too_many:?} was one too many");
+    nobody_was_one_too_many(&dir);
     assert_eq!(order(&dir).len(), 120);
     assert!(queued(&dir).is_empty());
+}
+
+#[test]
+fn as_many_run_at_once_as_may_and_each_that_ends_makes_room_for_one() {
+    let dir = Dir::new();
+    let mut server = swift_server(&dir, &["--max-parallel", "3"]);
+    let gates = [0, 1, 2, 3, 4, 5].map(|n| Gate::new(&dir, &format!("go{n}")));
+    let tasks = [0, 1, 2, 3, 4, 5].map(|n| server.launch_with(&wait_at(&format!("go{n}"))));
+    for (n, gate) in gates.into_iter().enumerate() {
+        let running = &tasks[n..6.min(n + 3)];
+        for id in running {
+            begun(&dir, id);
+        }
+        assert_eq!(order(&dir), tasks[..6.min(n + 3)]);
+        assert_eq!(queued(&dir), tasks[6.min(n + 3)..]);
+        if n == 1 {
+            server.ok("codex_cancel", &ids(&[&tasks[n]]));
+        }
+        drop(gate);
+        server.wait(&[&tasks[n]]);
+    }
 }
 
 #[test]
@@ -234,4 +264,25 @@ fn who_runs_counts_whichever_server_was_asked_and_the_limit_is_that_of_ones_own(
     assert!(dir.record(&c).str_at("status") == "running");
     drop(three);
     free.wait(&[&c]);
+}
+
+#[test]
+fn what_supervisors_have_to_say_does_not_disturb_the_queue() {
+    let dir = Dir::new();
+    let mut command = dir.command();
+    // Each of them complains of these on its stderr.
+    command.env("CODEX_SWARM_LOG_LEVEL", "loud").env("CODEX_SWARM_TASK_MAX_AGE", "1d");
+    command.arg("--codex").arg(swift(&dir)).args(["--max-parallel", "1"]);
+    let mut server = Server::spawn(&dir, command);
+    server.initialize();
+    dir.write("out/tickets", "1\n");
+    let gate = Gate::new(&dir, "go");
+    let (first, mut tasks) = one_and_its_queue(&mut server, 5);
+    tasks.extend((0..5).map(|_| server.launch_with(&wait_at("0.03"))));
+    assert_eq!(queued(&dir), tasks);
+    drop(gate);
+    let all: Vec<&str> = tasks.iter().map(String::as_str).collect();
+    server.wait(&all);
+    nobody_was_one_too_many(&dir);
+    assert_eq!(order(&dir), [&[first], &tasks[..]].concat());
 }

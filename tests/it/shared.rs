@@ -106,6 +106,10 @@ fn end_all(dir: &Dir, servers: &mut [Server<'_>; 2], tasks: &[&str], gate: Gate)
     }
     drop(gate);
     let stuck = ending(tasks, "stay");
+    for id in &stuck {
+        let said = || fs::read_to_string(dir.task_file(id, "stdout")).unwrap();
+        until("its words", || said().contains("this is").then_some(()));
+    }
     for (n, server) in servers.iter_mut().enumerate() {
         let theirs: Vec<&str> = stuck.iter().copied().filter(|id| !of(n).contains(id)).collect();
         server.ok("codex_cancel", &ids(&theirs));
