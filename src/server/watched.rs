@@ -132,11 +132,7 @@ impl Watched {
     /// A record that is not ours is judged, and left as it is.
     pub fn conclude(&mut self, store: &Store, now: u64, why: Option<String>) {
         self.catch_up();
-        let mut verdict = self.transcript.verdict(None);
-        if self.told_to_end && verdict.status == Status::Failed && self.transcript.failed.is_none()
-        {
-            verdict.status = Status::Cancelled;
-        }
+        let verdict = self.transcript.verdict(None);
         self.record.status = verdict.status;
         self.record.inferred = true;
         // it ended when it was last heard of, not when somebody looked
@@ -153,12 +149,23 @@ impl Watched {
         if !self.record.ours {
             return;
         }
-        // what cannot be read may hold another verdict
-        let there = store.read(self.id()).ok_or_else(|| "its record cannot be read".to_owned());
+        // what cannot be read may hold another verdict, and one that is there counts
+        let there = store.read(self.id());
+        if let Some(verdict) = there.as_ref().filter(|record| record.status.is_final()) {
+            self.record = verdict.clone();
+            return;
+        }
+        let there = there.ok_or_else(|| "its record cannot be read".to_owned());
         let written = there.and_then(|_| store.write(&self.record).map_err(|why| why.to_string()));
         self.blind = written.is_err();
         if let Err(why) = written {
             log::warning(&format!("task {}: {why}", self.id()));
+            // only here, where nobody else can learn of it, what we know besides counts
+            let inferred = verdict.status == Status::Failed && self.transcript.failed.is_none();
+            if self.told_to_end && inferred {
+                self.record.status = Status::Cancelled;
+                self.record.failure = None;
+            }
         }
     }
 
