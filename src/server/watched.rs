@@ -35,8 +35,8 @@ pub struct Watched {
     pub awaited: bool,
     /// How it stood when those who listen were told last.
     pub told: Option<Status>,
-    /// Its verdict was given while its record could not be read or not be written.
-    blind: bool,
+    /// The verdict that was given while its record could not be read or not be written.
+    blind: Option<Status>,
 }
 
 impl Watched {
@@ -53,7 +53,7 @@ impl Watched {
             told_to_end: false,
             awaited: false,
             told: None,
-            blind: false,
+            blind: None,
         }
     }
 
@@ -77,9 +77,9 @@ impl Watched {
     /// Reads the record again, if it can have changed. `true`: its supervisor is gone and left no
     /// verdict.
     pub fn refresh(&mut self, store: &Store, now: u64) -> bool {
-        if self.is_final() && (self.record.worktree.is_some() || self.blind) {
+        if self.is_final() && (self.record.worktree.is_some() || self.blind.is_some()) {
             // what became of its worktree since is in there; or the truth, that could not be read
-            self.whole &= !self.blind;
+            self.whole &= self.blind.is_none();
             self.reread(store);
         }
         if self.ours || self.is_final() {
@@ -132,7 +132,12 @@ impl Watched {
     /// A record that is not ours is judged, and left as it is.
     pub fn conclude(&mut self, store: &Store, now: u64, why: Option<String>) {
         self.catch_up();
-        let verdict = self.transcript.verdict(None);
+        let mut verdict = self.transcript.verdict(None);
+        let inferred = verdict.status == Status::Failed && self.transcript.failed.is_none();
+        if inferred && self.blind == Some(Status::Cancelled) {
+            // it was told so
+            verdict.status = Status::Cancelled;
+        }
         self.record.status = verdict.status;
         self.record.inferred = true;
         // it ended when it was last heard of, not when somebody looked
@@ -157,15 +162,15 @@ impl Watched {
         }
         let there = there.ok_or_else(|| "its record cannot be read".to_owned());
         let written = there.and_then(|_| store.write(&self.record).map_err(|why| why.to_string()));
-        self.blind = written.is_err();
+        self.blind = None;
         if let Err(why) = written {
             log::warning(&format!("task {}: {why}", self.id()));
             // only here, where nobody else can learn of it, what we know besides counts
-            let inferred = verdict.status == Status::Failed && self.transcript.failed.is_none();
             if self.told_to_end && inferred {
                 self.record.status = Status::Cancelled;
                 self.record.failure = None;
             }
+            self.blind = Some(self.record.status);
         }
     }
 
