@@ -98,7 +98,7 @@ pub struct Server {
     /// The moment of the event that is being handled.
     pub(super) now: Now,
     /// What is to be done about it.
-    pub(super) actions: Vec<Action>,
+    actions: Vec<Action>,
 }
 
 impl Server {

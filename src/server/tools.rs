@@ -413,7 +413,7 @@ impl Server {
             };
             task.told_to_end = true;
             if task.ours {
-                self.actions.push(Action::Cancel(*id));
+                self.act(Action::Cancel(*id));
             } else {
                 task.tell_to_end();
             }

@@ -110,6 +110,9 @@ impl Watched {
         if let Ok(Some(record)) = read {
             let had_supervisor = self.record.supervisor.is_some();
             self.record = record;
+            if self.is_final() {
+                self.blind = None;
+            }
             if self.told_to_end && !had_supervisor && !self.ours {
                 self.tell_to_end();
             }
@@ -158,6 +161,7 @@ impl Watched {
         let there = store.read(self.id());
         if let Some(verdict) = there.as_ref().filter(|record| record.status.is_final()) {
             self.record = verdict.clone();
+            self.blind = None;
             return;
         }
         let there = there.ok_or_else(|| "its record cannot be read".to_owned());

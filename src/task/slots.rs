@@ -7,12 +7,11 @@
 //! the FIFO of the one before it to be closed; only the first counts who runs.
 
 use super::{Id, Store};
-use crate::sys::{self, About, Notices, PollFd};
+use crate::sys::{self, About, Notices};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The right to run. It ends when this is dropped, or the process ends.
 #[derive(Debug, Default)]
@@ -132,16 +131,12 @@ fn those_before(store: &Store, id: Id) -> Vec<PathBuf> {
     places
 }
 
-/// What tells that somebody gives up this place; `None` if nobody holds it. One whose holder was
-/// killed is removed.
+/// What tells that somebody gives up this place; `None` if nobody holds it. Then it is removed:
+/// its holder was killed, or leaves just now.
 fn held(path: &Path) -> Option<News> {
     let mut place = sys::open_at_once(path).ok()?;
-    let mut left = [PollFd::reading(place.as_fd())];
-    if sys::poll(&mut left, Some(Duration::ZERO)).is_ok() && left.iter().any(PollFd::ready) {
-        return None;
-    }
     match place.read(&mut [0]) {
-        // somebody has it open and has written nothing
+        // somebody has it open; nobody ever writes there
         Err(why) if why.kind() == io::ErrorKind::WouldBlock => Some(News::Place(place)),
         _ => {
             let _ = fs::remove_file(path);
