@@ -10,6 +10,7 @@ mod json;
 mod lines;
 mod log;
 mod mcp;
+mod program;
 mod rpc;
 mod server;
 mod settings;

@@ -10,7 +10,7 @@ use crate::codex::command::MARK;
 use crate::codex::transcript::{Transcript, is_item};
 use crate::lines::{Line, Lines};
 use crate::settings::Settings;
-use crate::sys::{self, PollFd, Signal, Signals};
+use crate::sys::{self, Child, PollFd, Program, Signal, Signals};
 use crate::task::identity::{self, Process};
 use crate::task::retention::{self, Sweep};
 use crate::task::slots::{self, Slot, Turn};
@@ -18,12 +18,12 @@ use crate::task::store::Part;
 use crate::task::worktree::{self, Repository};
 use crate::task::{Id, Record, Status, Store, Worktree};
 use crate::{clock, log};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Told to the server: there is more in the transcript.
@@ -49,12 +49,19 @@ const LINE_LIMIT: usize = 256 << 10;
 
 /// Starts this very program, even where its file was replaced since, as the supervisor of a task.
 /// One that has a supervisor already, or had one, gets none: what it left is ended.
-pub fn spawn(id: Id, task_dir: &Path, [stdin, stdout, stderr]: [Stdio; 3]) -> io::Result<Child> {
+pub fn spawn(id: Id, task_dir: &Path, streams: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
     let myself = Path::new("/proc/self/exe");
     let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
-    let mut command = Command::new(program);
-    command.arg0("codex-mcp-swarm").args(["supervise", &id.to_string()]).arg(task_dir);
-    command.stdin(stdin).stdout(stdout).stderr(stderr).spawn()
+    let id = id.to_string();
+    let words = ["codex-mcp-swarm", "supervise", &id].map(OsStr::new);
+    let [name, verb, id] = words;
+    Program::new(program.as_os_str(), &[name, verb, id, task_dir.as_os_str()])?.start(streams)
+}
+
+/// The same for a task whose supervisor was killed, where nobody listens.
+pub fn spawn_unheard(id: Id, task_dir: &Path) -> io::Result<Child> {
+    let nothing = sys::nothing()?;
+    spawn(id, task_dir, [nothing.as_fd(); 3])
 }
 
 /// Runs a task whose record the server has written. What fails is in the record and the log.
@@ -243,9 +250,8 @@ fn make(repository: &Repository, store: &Store, record: &mut Record) -> Result<F
     let worktree = record.worktree.as_mut().ok_or("it has no worktree")?;
     let directory = repository.make(worktree)?;
     let in_use = worktree.occupy();
-    let directory = directory.to_str().ok_or("the worktree's path is not UTF-8".to_owned());
-    let entered = directory.map(|directory| record.enter(directory));
-    let written = entered.and_then(|()| store.write(record).map_err(|why| why.to_string()));
+    record.enter(&directory);
+    let written = store.write(record).map_err(|why| why.to_string());
     if let (Err(_), Some(worktree)) = (&written, &record.worktree) {
         repository.unmake(worktree);
     }
@@ -275,7 +281,7 @@ fn write_diff(store: &Store, id: Id, worktree: &Worktree) -> Result<(), String> 
         return Ok(());
     }
     let file = sys::create_own(&store.path(id, Part::Diff)).map_err(|why| why.to_string())?;
-    worktree::write_diff(worktree, file)
+    worktree::write_diff(worktree, &file)
 }
 
 /// Writes the record and tells the server so.
@@ -287,30 +293,32 @@ fn keep(store: &Store, record: &Record, server: &mut Server) {
 }
 
 /// Starts codex, or says why it cannot be started.
-fn start(store: &Store, record: &Record) -> Result<Child, String> {
-    let (program, arguments) = record.command.split_first().ok_or("the record names no command")?;
+fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
+    let name = record.command.first().ok_or("the record names no command")?;
     let file = |part, open: fn(&Path) -> io::Result<File>| {
         let path = store.path(record.id, part);
         open(&path).map_err(|why| format!("cannot open {}: {why}", path.display()))
     };
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .current_dir(&record.cwd)
-        .env(MARK, record.id.to_string())
-        .stdin(file(Part::Prompt, sys::open_own)?)
-        .stdout(Stdio::piped())
-        .stderr(file(Part::Stderr, sys::append_own)?)
-        .process_group(0);
-    sys::interrupt_with_parent(&mut command);
-    command.spawn().map_err(|why| format!("cannot start {program} in {}: {why}", record.cwd))
+    let prompt = file(Part::Prompt, sys::open_own)?;
+    let stderr = file(Part::Stderr, sys::append_own)?;
+    let start = || {
+        let words: Vec<&OsStr> = record.command.iter().map(OsStr::new).collect();
+        let mut program = Program::new(OsStr::new(name), &words)?;
+        program.set(OsStr::new(MARK), OsStr::new(&record.id.to_string()))?;
+        program.work_in(Path::new(&record.cwd))?;
+        program.lead_group();
+        program.end_with_us();
+        let (output, stdout) = sys::pipe()?;
+        Ok((program.start([prompt.as_fd(), stdout.as_fd(), stderr.as_fd()])?, output))
+    };
+    start().map_err(|why: io::Error| format!("cannot start {name} in {}: {why}", record.cwd))
 }
 
 /// Stays with codex until it has ended, and puts into the record how that came about.
 fn supervise(
     store: &Store,
     record: &mut Record,
-    mut child: Child,
+    (mut child, output): (Child, File),
     signals: Signals,
     server: &mut Server,
 ) {
@@ -321,7 +329,7 @@ fn supervise(
 
     let mut relay = Relay::open(store, record.id);
     let mut run = Run {
-        stdout: child.stdout.take(),
+        stdout: Some(output),
         ended: None,
         asked_to_end: None,
         killed: false,
@@ -366,7 +374,7 @@ fn supervise(
 /// codex while it runs.
 struct Run {
     /// Its output, until it is at its end.
-    stdout: Option<ChildStdout>,
+    stdout: Option<File>,
     /// When it ended; it is not reaped, so that its pid and its group mean nobody else.
     ended: Option<Instant>,
     /// When it was first asked to end.
@@ -396,7 +404,7 @@ impl Run {
         if output && self.stdout.as_mut().is_some_and(|stdout| !relay.pass_on(stdout, server)) {
             self.stdout = None;
         }
-        if self.ended.is_none() && sys::has_ended(child) {
+        if self.ended.is_none() && child.has_ended() {
             self.ended = Some(Instant::now());
             // what is left of its group may hold the pipe open
             signal_group(child, Signal::Kill);
@@ -446,14 +454,14 @@ impl Run {
 /// 0.169), so SIGTERM it is.
 fn ask_to_end(child: &Child, turn_began: bool) {
     let signal = if turn_began { Signal::Interrupt } else { Signal::Terminate };
-    if let Some(pid) = sys::Pid::of(child) {
+    if let Some(pid) = child.pid() {
         let _ = sys::kill(pid, signal);
     }
 }
 
 /// Sends a signal to codex and whatever shares its group. It is not reaped yet.
 fn signal_group(child: &Child, signal: Signal) {
-    if let Some(leader) = sys::Pid::of(child) {
+    if let Some(leader) = child.pid() {
         let _ = sys::kill_group(leader, signal);
     }
 }
@@ -510,7 +518,7 @@ impl Relay {
 
     /// Takes what codex has written, and gives `false` at its end. A full disk must not stop codex:
     /// its work goes on, only what it says meanwhile is lost, and that is told.
-    fn pass_on(&mut self, stdout: &mut ChildStdout, server: &mut Server) -> bool {
+    fn pass_on(&mut self, stdout: &mut File, server: &mut Server) -> bool {
         let mut piece = [0; 64 << 10];
         let bytes = match stdout.read(&mut piece) {
             Ok(0) => return false,

@@ -6,15 +6,17 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::{CString, OsStr};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
@@ -70,11 +72,6 @@ impl Pid {
     /// The decision of [`Pid::new`], where `own` is this process.
     fn unless(number: i64, own: i64) -> Option<Pid> {
         if number > 1 && number != own { number.try_into().ok().map(Pid) } else { None }
-    }
-
-    /// A child that was started and not reaped.
-    pub fn of(child: &Child) -> Option<Pid> {
-        Pid::new(i64::from(child.id()))
     }
 
     /// The number.
@@ -160,19 +157,6 @@ pub fn signal_process(_: &OwnedFd, _: Signal) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Whether a child has ended. It stays a zombie: its pid and its group's number are still taken.
-pub fn has_ended(child: &Child) -> bool {
-    let Some(pid) = Pid::of(child) else { return true };
-    let id = libc::id_t::try_from(pid.0).unwrap_or_default();
-    // SAFETY: siginfo_t is plain integers and pointers, for which zero is a value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: `info` lives through the call, which writes one siginfo_t there (waitid(2)).
-    let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) };
-    // ECHILD means that it is reaped; a running child leaves the structure zero
-    result == -1 || info.si_signo != 0
-}
-
 /// Makes this process the leader of a session of its own, out of reach of the terminal's hang-up
 /// and of a signal to its starter's process group. Fails only where that is so already.
 pub fn new_session() {
@@ -180,25 +164,292 @@ pub fn new_session() {
     let _ = check(unsafe { libc::setsid() });
 }
 
-/// Lets the child that `command` starts get SIGINT when the thread that starts it ends.
+/// A program to be started, and what it is given. Everything is taken as it stands: no shell and no
+/// PATH has a say in it.
+pub struct Program {
+    /// Its file.
+    path: CString,
+    /// Its name, and the words behind it.
+    words: Vec<CString>,
+    /// Its environment: `NAME=value`.
+    environment: Vec<CString>,
+    /// The directory it works in, if it is not this process's.
+    directory: Option<CString>,
+    /// It leads a process group of its own.
+    leads_group: bool,
+    /// It gets SIGINT when this process ends, where the system has such a thing.
+    ends_with_us: bool,
+}
+
+impl Program {
+    /// A program with this process's environment. Its first word is its name.
+    pub fn new(path: &OsStr, words: &[&OsStr]) -> io::Result<Program> {
+        let c = |text: &OsStr| CString::new(text.as_bytes());
+        let mut program = Program {
+            path: c(path)?,
+            words: words.iter().map(|word| c(word)).collect::<Result<_, _>>()?,
+            environment: Vec::new(),
+            directory: None,
+            leads_group: false,
+            ends_with_us: false,
+        };
+        for (name, value) in std::env::vars_os() {
+            program.set(&name, &value)?;
+        }
+        Ok(program)
+    }
+
+    /// Gives it a variable, in place of one that has this name.
+    pub fn set(&mut self, name: &OsStr, value: &OsStr) -> io::Result<()> {
+        let mut entry = name.as_bytes().to_vec();
+        entry.push(b'=');
+        self.forget(&entry);
+        entry.extend(value.as_bytes());
+        self.environment.push(CString::new(entry)?);
+        Ok(())
+    }
+
+    /// Takes away every variable that begins so.
+    pub fn forget(&mut self, beginning: &[u8]) {
+        self.environment.retain(|entry| !entry.as_bytes().starts_with(beginning));
+    }
+
+    /// Starts it in this directory.
+    pub fn work_in(&mut self, directory: &Path) -> io::Result<()> {
+        self.directory = Some(CString::new(directory.as_os_str().as_bytes())?);
+        Ok(())
+    }
+
+    /// Lets it lead a process group of its own.
+    pub fn lead_group(&mut self) {
+        self.leads_group = true;
+    }
+
+    /// Lets it get SIGINT when this process ends.
+    pub fn end_with_us(&mut self) {
+        self.ends_with_us = true;
+    }
+
+    /// Starts it with these three streams; it gets no other descriptor but those that are meant to
+    /// outlive an exec. An error is the system's, of whichever step.
+    pub fn start(&self, streams: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
+        let (words, environment) = (pointers(&self.words), pointers(&self.environment));
+        let streams = duplicates(streams)?;
+        let (mut why, tell) = pipe()?;
+        let us = std::process::id();
+        // a signal that finds the child before its exec must not be taken for one of ours
+        let mask = block_signals()?;
+        // SAFETY: between fork and exec the child makes only async-signal-safe calls and allocates
+        // nothing (signal-safety(7)); no other thread can hold a lock.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let failed = self.become_it(&words, &environment, &streams, us);
+            let number = failed.raw_os_error().unwrap_or(0).to_ne_bytes();
+            // SAFETY: four bytes are read from a local variable.
+            unsafe { libc::write(tell.as_raw_fd(), number.as_ptr().cast(), number.len()) };
+            // SAFETY: takes an integer and does not return.
+            unsafe { libc::_exit(127) };
+        }
+        let started = check(pid);
+        set_signals(&mask);
+        let mut child = Child { pid: started?, status: None };
+        drop(tell);
+        let mut number = [0; 4];
+        if io::Read::read_exact(&mut why, &mut number).is_err() {
+            // exec has closed it
+            return Ok(child);
+        }
+        let _ = child.wait();
+        Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
+    }
+
+    /// Turns this process, which is the child as a rule, into the program. Returns only if that
+    /// fails.
+    fn become_it(
+        &self,
+        words: &[*const libc::c_char],
+        environment: &[*const libc::c_char],
+        streams: &[OwnedFd; 3],
+        parent: u32,
+    ) -> io::Error {
+        let prepare = || {
+            for (stream, number) in streams.iter().zip(0..) {
+                // SAFETY: takes two integers; nothing in the child keeps what the number meant.
+                check(unsafe { libc::dup2(stream.as_raw_fd(), number) })?;
+            }
+            if self.leads_group {
+                // SAFETY: takes two integers and touches no memory.
+                check(unsafe { libc::setpgid(0, 0) })?;
+            }
+            if self.ends_with_us {
+                interrupt_with(parent)?;
+            }
+            if let Some(directory) = &self.directory {
+                // SAFETY: a string with its NUL, which lives through the call.
+                check(unsafe { libc::chdir(directory.as_ptr()) })?;
+            }
+            // handlers do not survive exec, but what is ignored stays so: Rust ignores SIGPIPE
+            for number in [libc::SIGPIPE].into_iter().chain(Signal::CATCHABLE.map(Signal::number)) {
+                // SAFETY: the default action is no code of ours.
+                unsafe { libc::signal(number, libc::SIG_DFL) };
+            }
+            set_signals(&no_signals());
+            // SAFETY: the strings and both lists, which end with a null, live through the call.
+            check(unsafe { libc::execve(self.path.as_ptr(), words.as_ptr(), environment.as_ptr()) })
+        };
+        match prepare() {
+            Err(why) => why,
+            Ok(_) => io::Error::from_raw_os_error(0),
+        }
+    }
+}
+
+/// Lets this process, a child of `parent`, get SIGINT when the thread that started it ends.
 #[cfg(target_os = "linux")]
-pub fn interrupt_with_parent(command: &mut Command) {
-    let parent = std::process::id();
-    let prepare = move || {
-        // SAFETY: prctl(2) with PR_SET_PDEATHSIG takes an integer and touches no memory.
-        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) })?;
-        // SAFETY: getppid(2) takes nothing and always succeeds.
-        let now = unsafe { libc::getppid() };
-        // the parent may have ended before the line above took effect
-        if u32::try_from(now) == Ok(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
-    };
-    // SAFETY: between fork and exec only async-signal-safe calls are made, and nothing allocates.
-    unsafe { std::os::unix::process::CommandExt::pre_exec(command, prepare) };
+fn interrupt_with(parent: u32) -> io::Result<()> {
+    // SAFETY: prctl(2) with PR_SET_PDEATHSIG takes an integer and touches no memory.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) })?;
+    // SAFETY: getppid(2) takes nothing and always succeeds.
+    let now = unsafe { libc::getppid() };
+    // the parent may have ended before the line above took effect
+    if u32::try_from(now) == Ok(parent) {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(NO_SUCH_PROCESS))
+    }
 }
 
 /// As on Linux, where it is there.
 #[cfg(not(target_os = "linux"))]
-pub fn interrupt_with_parent(_: &mut Command) {}
+fn interrupt_with(_: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// A program that was started. Nobody else reaps it.
+#[derive(Debug)]
+pub struct Child {
+    /// Its pid, which means it until it is reaped.
+    pid: libc::pid_t,
+    /// How it ended, once it is reaped.
+    status: Option<ExitStatus>,
+}
+
+impl Child {
+    /// The number it was given.
+    pub fn id(&self) -> u32 {
+        self.pid.unsigned_abs()
+    }
+
+    /// Its pid, as long as that means it.
+    pub fn pid(&self) -> Option<Pid> {
+        Pid::new(self.pid.into()).filter(|_| self.status.is_none())
+    }
+
+    /// Waits for its end, and reaps it.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            match self.reap(0) {
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) => {}
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Reaps it, if it has ended.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.reap(libc::WNOHANG)
+    }
+
+    /// Asks the system: waitpid(2).
+    fn reap(&mut self, options: libc::c_int) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            let mut status = 0;
+            // SAFETY: `status` lives through the call, which writes one integer there.
+            let pid = check(unsafe { libc::waitpid(self.pid, &raw mut status, options) })?;
+            self.status = (pid == self.pid).then(|| ExitStatus::from_raw(status));
+        }
+        Ok(self.status)
+    }
+
+    /// Whether it has ended. It stays a zombie: its pid and its group's number are still taken.
+    pub fn has_ended(&self) -> bool {
+        let Some(pid) = self.pid() else { return true };
+        let id = libc::id_t::try_from(pid.0).unwrap_or_default();
+        // SAFETY: siginfo_t is plain integers and pointers, for which zero is a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` lives through the call, which writes one siginfo_t there (waitid(2)).
+        let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags) };
+        // ECHILD means that it is reaped; a running child leaves the structure zero
+        result == -1 || info.si_signo != 0
+    }
+}
+
+/// The texts as C has a list of them: pointers, and a null behind. They last as long as the texts.
+fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Streams out of the way of the numbers that they are to get.
+fn duplicates(streams: [BorrowedFd<'_>; 3]) -> io::Result<[OwnedFd; 3]> {
+    let [stdin, stdout, stderr] = streams.map(|stream| duplicate(stream.as_raw_fd()));
+    Ok([stdin?, stdout?, stderr?])
+}
+
+/// A descriptor for the same, above those of the three streams, that does not survive exec.
+fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes integers and touches no memory.
+    let fd = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: `fd` was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A pipe: its reading and its writing end, neither of which survives exec.
+pub fn pipe() -> io::Result<(File, File)> {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` lives through the call, which writes two integers there (pipe(2)).
+    check(unsafe { libc::pipe(ends.as_mut_ptr()) })?;
+    // SAFETY: both were just made and belong to nobody else.
+    let ends = ends.map(|end| unsafe { File::from_raw_fd(end) });
+    for end in &ends {
+        // SAFETY: takes integers and touches no memory.
+        check(unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    }
+    let [reading, writing] = ends;
+    Ok((reading, writing))
+}
+
+/// Where nothing is read and nothing kept.
+pub fn nothing() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/null")
+}
+
+/// A set of signals that has none.
+fn no_signals() -> libc::sigset_t {
+    // SAFETY: sigset_t is plain integers, for which zero is a value.
+    let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `none` lives through the call, which writes it.
+    unsafe { libc::sigemptyset(&raw mut none) };
+    none
+}
+
+/// Holds all signals back, and gives the set of those that were held back before.
+fn block_signals() -> io::Result<libc::sigset_t> {
+    let (mut all, mut before) = (no_signals(), no_signals());
+    // SAFETY: `all` lives through the call, which writes it.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: both live through the call, which reads the first and writes the second.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before) })?;
+    Ok(before)
+}
+
+/// Holds these signals back from now on, and no others.
+fn set_signals(held_back: &libc::sigset_t) {
+    // SAFETY: the set lives through the call, which reads it.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, held_back, std::ptr::null_mut()) };
+}
 
 /// The user whom this process acts for.
 pub fn user() -> u32 {
@@ -233,6 +484,11 @@ pub fn check_private(path: &Path) -> io::Result<()> {
         let why = format!("others can get at it (mode {:o}); chmod 700 it", status.mode() & 0o777);
         return Err(io::Error::other(why));
     }
+    check_parent(path)
+}
+
+/// Refuses a place in a directory where others could put something else there.
+pub fn check_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().map(Path::metadata).transpose()?;
     let safe = parent.is_none_or(|parent| {
         let by_others = parent.mode() & 0o022 != 0 && parent.mode() & 0o1000 == 0;
@@ -320,7 +576,7 @@ pub fn rewrite_own(path: &Path) -> io::Result<File> {
 
 /// Makes a FIFO for the user alone, where nothing was before, and opens it for both ends: fifo(7).
 pub fn create_fifo(path: &Path) -> io::Result<File> {
-    let name = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    let name = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `name` ends with a NUL and lives through the call.
     check(unsafe { libc::mkfifo(name.as_ptr(), 0o600) })?;
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -329,11 +585,8 @@ pub fn create_fifo(path: &Path) -> io::Result<File> {
 
 /// Takes the file that this process was given as its third stream; stderr leads nowhere from now on.
 pub fn take_third_stream() -> io::Result<File> {
-    let nothing = OpenOptions::new().write(true).open("/dev/null")?;
-    // SAFETY: takes integers and touches no memory.
-    let fd = check(unsafe { libc::fcntl(libc::STDERR_FILENO, libc::F_DUPFD_CLOEXEC, 3) })?;
-    // SAFETY: `fd` was just made and belongs to nobody else.
-    let file = unsafe { File::from_raw_fd(fd) };
+    let nothing = nothing()?;
+    let file = File::from(duplicate(libc::STDERR_FILENO)?);
     // SAFETY: both descriptors are open, and nothing here keeps what stderr was before.
     check(unsafe { libc::dup2(nothing.as_raw_fd(), libc::STDERR_FILENO) })?;
     Ok(file)
@@ -432,7 +685,7 @@ impl Notices {
     /// Watches a file or a directory from now on.
     #[cfg(target_os = "linux")]
     pub fn of(about: About, path: &Path) -> io::Result<Notices> {
-        let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+        let path = CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: takes no pointer.
         let fd = check(unsafe { libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC) })?;
         // SAFETY: `fd` was just made and belongs to nobody else.
@@ -579,16 +832,73 @@ mod tests {
         assert_eq!(Pid::unless(4320, 4321).map(Pid::number), Some(4320));
     }
 
+    /// Starts a program of the system with these words and streams.
+    fn start(words: &[&str], streams: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        Program::new(words[0], &words)?.start(streams)
+    }
+
     #[test]
     fn a_child_that_ended_is_told_from_one_that_runs_and_stays_to_be_reaped() {
-        let mut child =
-            Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat starts");
-        assert!(!has_ended(&child));
-        drop(child.stdin.take());
-        while !has_ended(&child) {
+        let (reading, writing) = pipe().expect("a pipe");
+        let nothing = nothing().expect("/dev/null");
+        let streams = [reading.as_fd(), nothing.as_fd(), nothing.as_fd()];
+        let mut child = start(&["/bin/cat"], streams).expect("cat starts");
+        assert!(!child.has_ended() && child.try_wait().is_ok_and(|status| status.is_none()));
+        drop(writing);
+        while !child.has_ended() {
             std::thread::yield_now();
         }
+        assert!(child.pid().is_some());
         assert!(child.wait().is_ok_and(|status| status.success()));
+        assert_eq!(child.pid(), None);
+        assert!(child.wait().is_ok_and(|status| status.success()), "as it was told before");
+    }
+
+    #[test]
+    fn a_program_gets_its_words_its_variables_its_directory_and_its_streams() {
+        let nothing = nothing().expect("/dev/null");
+        let script =
+            "printf '%s|' \"$@\" \"$A\" \"$(pwd)\" \"${HOME-none}\"; echo said >&2; exit 7";
+        let words = ["sh", "-c", script, "name", "a b", ""].map(OsStr::new);
+        let mut program = Program::new(OsStr::new("/bin/sh"), &words).expect("no NUL");
+        program.set(OsStr::new("A"), OsStr::new("first")).expect("no NUL");
+        program.set(OsStr::new("A"), OsStr::new("x=y")).expect("no NUL");
+        program.forget(b"HOME=");
+        program.work_in(Path::new("/usr")).expect("no NUL");
+        program.lead_group();
+        let (mut out, to_out) = pipe().expect("a pipe");
+        let (mut err, to_err) = pipe().expect("a pipe");
+        let streams = [nothing.as_fd(), to_out.as_fd(), to_err.as_fd()];
+        let mut child = program.start(streams).expect("it starts");
+        drop((to_out, to_err));
+        let mut said = [String::new(), String::new()];
+        io::Read::read_to_string(&mut out, &mut said[0]).expect("text");
+        io::Read::read_to_string(&mut err, &mut said[1]).expect("text");
+        assert_eq!(said, ["a b||x=y|/usr|none|", "said\n"]);
+        assert_eq!(child.wait().expect("it is ours").code(), Some(7));
+        // the numbers of the streams may themselves be among those that are given
+        let crossed =
+            [nothing.as_fd(), io::stderr().as_fd(), io::stdout().as_fd()].map(|fd| fd.as_raw_fd());
+        assert!(crossed.iter().all(|fd| duplicate(*fd).is_ok_and(|fd| fd.as_raw_fd() > 2)));
+    }
+
+    #[test]
+    fn what_cannot_be_started_says_why_and_leaves_no_child() {
+        let nothing = nothing().expect("/dev/null");
+        let streams = || [nothing.as_fd(); 3];
+        for (path, number) in
+            [("/no/such", libc::ENOENT), ("/etc", libc::EACCES), ("/dev/null/x", libc::ENOTDIR)]
+        {
+            let why = start(&[path], streams()).expect_err(path);
+            assert_eq!(why.raw_os_error(), Some(number), "{path}");
+        }
+        let mut program =
+            Program::new(OsStr::new("/bin/true"), &[OsStr::new("true")]).expect("no NUL");
+        program.work_in(Path::new("/no/such")).expect("no NUL");
+        let why = program.start(streams()).expect_err("no directory");
+        assert_eq!(why.raw_os_error(), Some(libc::ENOENT));
+        assert!(Program::new(OsStr::new("/bin/true"), &[OsStr::new("a\0b")]).is_err());
     }
 
     #[test]

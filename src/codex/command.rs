@@ -3,6 +3,7 @@
 
 use super::toml;
 use crate::json::{self, Value};
+use crate::program;
 use crate::settings::Settings;
 use crate::task::Id;
 use std::fs;
@@ -358,6 +359,30 @@ fn is_uuid(text: &str) -> bool {
     lengths == [8, 4, 4, 4, 12] && groups.concat().bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// Where the Codex CLI is: the path of `--codex`, or that name or `codex` on PATH.
+pub fn find(given: Option<&str>, path: &str, here: &Path) -> Result<String, String> {
+    let name = given.unwrap_or("codex");
+    if name.contains('/') {
+        let file = here.join(name);
+        return if program::is_program(&file) {
+            Ok(file.display().to_string())
+        } else {
+            Err(format!(
+                "cannot run {}, which --codex names: no program is there; mend the path in the \
+                 server's registration",
+                file.display()
+            ))
+        };
+    }
+    let found = program::find(name, path, here);
+    found.map(|file| file.display().to_string()).ok_or_else(|| {
+        format!(
+            "cannot find {name} on PATH ({path}); install it with `npm install -g @openai/codex`, or \
+             start this server with --codex PATH"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,5 +506,17 @@ mod tests {
         let task = Task { id, instructions: None, schema: None };
         let why = request.expect("a request").words(&settings(&[]), &task).expect_err("too long");
         assert!(why.contains("compact-prompt takes"), "{why}");
+    }
+
+    #[test]
+    fn codex_is_looked_up_where_it_was_said_to_be() {
+        let found = |given, path| find(given, path, Path::new("/usr"));
+        assert_eq!(found(Some("sh"), "/nowhere:/bin"), Ok("/bin/sh".into()));
+        assert_eq!(found(Some("bin/env"), ""), Ok("/usr/bin/env".into()));
+        let why = found(None, "/nowhere").expect_err("not there");
+        assert!(why.contains("codex on PATH (/nowhere)") && why.contains("npm install"), "{why}");
+        let why = found(Some("/no/codex"), "/bin").expect_err("not there");
+        assert!(why.contains("/no/codex") && why.contains("--codex"), "{why}");
+        assert!(found(Some("/usr/bin"), "").is_err(), "a directory");
     }
 }

@@ -9,7 +9,7 @@ use crate::task::identity::Process;
 use crate::task::{Id, Status, Store};
 use crate::{clock, log, supervisor};
 use std::os::fd::AsFd;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// How often to look at a task where the system cannot tell of its end.
@@ -63,8 +63,7 @@ fn await_end(store: &Store, task: &mut Watched) {
 
 /// Ends what is left of a task whose supervisor was killed.
 fn end_leftovers(store: &Store, id: Id) {
-    let nothing = || Stdio::null();
-    if let Err(why) = supervisor::spawn(id, store.directory(), [nothing(), nothing(), nothing()]) {
+    if let Err(why) = supervisor::spawn_unheard(id, store.directory()) {
         log::warning(&format!("task {id}: cannot end what it left: {why}"));
     }
 }

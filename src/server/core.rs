@@ -1,6 +1,7 @@
 //! What the server does about what happens: events in, actions out. Nothing here waits, and nothing
 //! is written but to the task directory, whose small files are read and written on the spot.
 
+use super::known::Known;
 use super::open::{Batch, Call, Listener, Progress};
 use super::report::View;
 use super::watched::Watched;
@@ -10,8 +11,7 @@ use crate::rpc::{self, Error};
 use crate::settings::Settings;
 use crate::task::identity::Process;
 use crate::task::store::Part;
-use crate::task::{Id, LongId, Store};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::task::{Id, Ids, LongId, Store};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ pub struct Server {
     /// Where tasks are kept.
     pub(super) store: Store,
     /// The tasks it started or was asked about.
-    pub(super) tasks: BTreeMap<Id, Watched>,
+    pub(super) tasks: Known,
     /// The revision agreed on, once there was an `initialize`.
     pub(super) session: Option<Revision>,
     /// How many tasks it has put into the queue.
@@ -108,7 +108,7 @@ impl Server {
             store: Store::new(&settings.task_dir),
             settings,
             here,
-            tasks: BTreeMap::new(),
+            tasks: Known::default(),
             session: None,
             launched: 0,
             calls: Vec::new(),
@@ -133,7 +133,7 @@ impl Server {
             }
             Event::Output(id) => self.output(id),
             Event::Changed(id) => {
-                if let Some(task) = self.tasks.get_mut(&id) {
+                if let Some(task) = self.tasks.get_mut(id) {
                     task.reread(&self.store);
                 }
                 self.output(id);
@@ -174,7 +174,7 @@ impl Server {
 
     /// The supervisor of a task is gone, or could not be started.
     fn gone(&mut self, id: Id, why: Option<String>) {
-        if let Some(task) = self.tasks.get_mut(&id) {
+        if let Some(task) = self.tasks.get_mut(id) {
             task.ours = false;
             task.awaited = false;
             let known = task.reread(&self.store);
@@ -191,7 +191,7 @@ impl Server {
 
     /// Gives the verdict of a task whose supervisor is gone without one, and has ended what it left.
     fn conclude(&mut self, id: Id, why: Option<String>) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(id) else { return };
         task.conclude(&self.store, self.now.wall, why);
         if task.record.ours && task.record.supervisor.is_some() {
             self.act(Action::EndLeftovers(id));
@@ -200,7 +200,7 @@ impl Server {
 
     /// A task wrote something.
     fn output(&mut self, id: Id) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(id) else { return };
         task.catch_up();
         for call in &mut self.calls {
             if let Some(progress) = &mut call.progress {
@@ -214,7 +214,7 @@ impl Server {
 
     /// Somebody has written the record of a task. Of our own we hear from their supervisors.
     fn recorded(&mut self, id: Id) {
-        if self.tasks.get(&id).is_some_and(|task| task.ours) {
+        if self.tasks.get(id).is_some_and(|task| task.ours) {
             return;
         }
         self.look(id);
@@ -235,7 +235,7 @@ impl Server {
     /// Sees to it that the end of tasks that are not ours is told.
     pub(super) fn watch(&mut self, ids: &[Id]) {
         for &id in ids {
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            let Some(task) = self.tasks.get_mut(id) else { continue };
             if task.ours || task.awaited || task.is_final() {
                 continue;
             }
@@ -245,7 +245,7 @@ impl Server {
                 self.actions.push(Action::Watch(id, handle));
             } else {
                 self.look(id);
-                let open = self.tasks.get(&id).is_some_and(|task| !task.is_final());
+                let open = self.tasks.get(id).is_some_and(|task| !task.is_final());
                 self.look_again = self.look_again.or(open.then(|| self.now.steady + LOOK_AGAIN));
             }
         }
@@ -253,32 +253,33 @@ impl Server {
 
     /// The task of this id, as it stands now. `None` if there is no such task.
     pub(super) fn look(&mut self, id: Id) -> Option<&mut Watched> {
-        if !self.tasks.contains_key(&id) {
+        if !self.tasks.has(id) {
             let record = self.store.read(id)?;
             let mut task = Watched::new(&self.store, record, false);
             // who listens has not heard of it, unless it was there before
             task.told = (!self.surveyed).then_some(task.record.status);
-            self.tasks.insert(id, task);
+            self.tasks.add(task);
         }
         let (store, wall) = (&self.store, self.now.wall);
-        if self.tasks.get_mut(&id)?.refresh(store, wall) {
+        if self.tasks.get_mut(id)?.refresh(store, wall) {
             self.conclude(id, None);
         }
-        self.tasks.get_mut(&id)
+        self.tasks.get_mut(id)
     }
 
     /// All tasks there are. Those whose files are gone are forgotten, unless they run or somebody
     /// waits for them.
     pub(super) fn look_at_all(&mut self) -> Vec<Id> {
         let there = self.store.ids(Part::Meta);
-        let awaited: BTreeSet<Id> = self.awaited().collect();
-        self.tasks.retain(|id, task| {
-            !task.is_final() || there.binary_search(id).is_ok() || awaited.contains(id)
+        let awaited = Ids::from(self.awaited().collect::<Vec<_>>());
+        self.tasks.retain(|task| {
+            let id = task.id();
+            !task.is_final() || there.binary_search(&id).is_ok() || awaited.contains(id)
         });
         for id in there {
             self.look(id);
         }
-        self.tasks.keys().copied().collect()
+        self.tasks.iter().map(Watched::id).collect()
     }
 
     /// Forgets the tasks that ended longest ago, if it knows many and nobody waits for them. What is
@@ -287,16 +288,16 @@ impl Server {
         if self.tasks.len() < 2 * REMEMBERED {
             return;
         }
-        let awaited: BTreeSet<Id> = self.awaited().collect();
-        let idle = |(id, task): (&Id, &Watched)| {
+        let awaited = Ids::from(self.awaited().collect::<Vec<_>>());
+        let idle = |task: &Watched| {
             let ended = task.record.completed.filter(|_| task.is_final())?;
-            (!awaited.contains(id)).then_some((ended, *id))
+            (!awaited.contains(task.id())).then_some((ended, task.id()))
         };
         let mut idle: Vec<(u64, Id)> = self.tasks.iter().filter_map(idle).collect();
         idle.sort_unstable();
-        for (_, id) in idle.iter().rev().skip(REMEMBERED) {
-            self.tasks.remove(id);
-        }
+        let longest = idle.iter().rev().skip(REMEMBERED).map(|(_, id)| *id);
+        let longest = Ids::from(longest.collect::<Vec<_>>());
+        self.tasks.retain(|task| !longest.contains(task.id()));
     }
 
     /// The tasks that somebody waits for or listens to by name.
@@ -307,7 +308,7 @@ impl Server {
 
     /// What it takes to tell of a task.
     pub(super) fn view(&self, id: Id) -> Option<View<'_>> {
-        let task = self.tasks.get(&id)?;
+        let task = self.tasks.get(id)?;
         Some(View { task, store: &self.store, now: self.now.wall })
     }
 }

@@ -76,14 +76,14 @@ impl Server {
     /// How it stands. What has ended once stays as it ended.
     pub(super) fn state(&mut self, held: &mut Held) -> State {
         for id in held.tasks() {
-            if let Some(task) = self.tasks.get_mut(id) {
+            if let Some(task) = self.tasks.get_mut(*id) {
                 task.catch_up();
             }
         }
         let awaits = self.awaits(held);
         let done = self.is_done(&awaits);
         match held {
-            Held::Task(_, id) => match self.tasks.get(id).map(|task| task.record.status) {
+            Held::Task(_, id) => match self.tasks.get(*id).map(|task| task.record.status) {
                 Some(Status::Cancelled) => State::Cancelled,
                 _ if done => State::Completed(self.result_of(&awaits)),
                 _ => State::Working,
@@ -118,10 +118,10 @@ impl Server {
     /// When it was made and when it was last heard of; milliseconds since 1970.
     fn moments(&self, held: &Held) -> [u64; 2] {
         let now = self.now.wall;
-        let heard = |id: &Id| self.tasks.get(id).map(|task| task.heard(&self.store, now));
+        let heard = |id: &Id| self.tasks.get(*id).map(|task| task.heard(&self.store, now));
         let heard = held.tasks().iter().filter_map(heard).max();
         let (made, heard) = match held {
-            Held::Task(_, id) => (self.tasks.get(id).map_or(now, |task| task.record.asked), heard),
+            Held::Task(_, id) => (self.tasks.get(*id).map_or(now, |task| task.record.asked), heard),
             Held::Group(group) => (group.created, group.ended.or(heard)),
         };
         [made, heard.unwrap_or(made).max(made)]
@@ -225,7 +225,7 @@ impl Server {
         let Awaits::Start(id) = call.awaits else { return false };
         let begun = self
             .tasks
-            .get(&id)
+            .get(id)
             .filter(|task| task.has_begun() && (task.record.codex.is_some() || !task.is_final()));
         let Some(long_id) = begun.and_then(|task| task.record.long_id) else { return false };
         self.hand(&call.asked, &Held::Task(long_id, id));
@@ -250,7 +250,7 @@ impl Server {
         match awaits {
             Awaits::Start(_) | Awaits::Cancelled(..) => return Ok(None),
             Awaits::Answer(id) => {
-                let long_id = self.tasks.get(id).and_then(|task| task.record.long_id);
+                let long_id = self.tasks.get(*id).and_then(|task| task.record.long_id);
                 return Ok(long_id.map(|long_id| Held::Task(long_id, *id)));
             }
             Awaits::All(_) => {}

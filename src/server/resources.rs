@@ -108,7 +108,7 @@ impl Server {
             o.int("minimumWaitSeconds", settings.min_wait.as_secs());
             o.str("logFile", &path(&settings.log)).str("logLevel", settings.log_level.name());
             let codex = settings.flags.codex.as_deref();
-            match super::tools::find_codex(codex, &settings.path, &self.here) {
+            match crate::codex::command::find(codex, &settings.path, &self.here) {
                 Ok(codex) => o.str("codex", &codex),
                 Err(why) => o.raw("codex", "null").str("codexMissing", &why),
             };
@@ -141,7 +141,7 @@ impl Server {
     fn all_tasks(&mut self) -> String {
         let ids = self.look_at_all();
         for id in &ids {
-            if let Some(task) = self.tasks.get_mut(id) {
+            if let Some(task) = self.tasks.get_mut(*id) {
                 task.catch_up();
             }
         }

@@ -7,7 +7,7 @@ use crate::lines::{Line, Lines};
 use crate::log;
 use crate::settings::Settings;
 use crate::supervisor;
-use crate::sys::{self, About, Notices, PIPE_BUF, PollFd, Signal, Signals};
+use crate::sys::{self, About, Child, Notices, PIPE_BUF, PollFd, Signal, Signals};
 use crate::task::{Id, Store};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,7 +15,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The longest line that a client may write: twelve times the longest prompt would be longer, but
@@ -212,12 +211,12 @@ impl Run {
                         self.outbox.push_back(b'\n');
                     }
                 }
-                Action::EndLeftovers(id) => {
-                    let ended = self.supervise(id, [Stdio::null(), Stdio::null(), Stdio::null()]);
-                    if let Err(why) = ended {
+                Action::EndLeftovers(id) => match supervisor::spawn_unheard(id, &self.task_dir) {
+                    Ok(child) => self.children.push(child),
+                    Err(why) => {
                         log::warning(&format!("task {id}: cannot end what it left: {why}"));
                     }
-                }
+                },
                 Action::Launch(id, place) => self.launches.push_back((id, place)),
                 Action::Cancel(id) => self.word(core, id, supervisor::CANCEL),
                 Action::Detach(id) => self.word(core, id, supervisor::DETACH),
@@ -258,17 +257,10 @@ impl Run {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let stdin = OwnedFd::from(theirs.try_clone()?);
-        let place = place.map_or_else(Stdio::null, Stdio::from);
-        self.supervise(id, [stdin.into(), OwnedFd::from(theirs).into(), place])?;
+        let place = place.map_or_else(sys::nothing, Ok)?;
+        let streams = [theirs.as_fd(), theirs.as_fd(), place.as_fd()];
+        self.children.push(supervisor::spawn(id, &self.task_dir, streams)?);
         self.supervisors.push((id, ours));
-        Ok(())
-    }
-
-    /// Starts a supervisor, to be reaped later.
-    fn supervise(&mut self, id: Id, streams: [Stdio; 3]) -> io::Result<()> {
-        let child = supervisor::spawn(id, &self.task_dir, streams)?;
-        self.children.push(child);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use super::open::{Awaits, Outcome};
 use super::report::{self, View};
 use super::watched::Watched;
 use crate::codex::Request;
-use crate::codex::command::Task;
+use crate::codex::command::{self, Task};
 use crate::json::{self, Value};
 use crate::log;
 use crate::mcp::ToolResult;
@@ -16,8 +16,7 @@ use crate::task::store::Part;
 use crate::task::{Id, LongId, Record, Status, Usage, Worktree};
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,9 +25,6 @@ const WAIT: Duration = Duration::from_secs(1800);
 
 /// How long `codex_cancel` waits for the end of what it ends. A supervisor takes less.
 const CANCEL_WAIT: Duration = Duration::from_secs(10);
-
-/// For so long after its end a task is listed by `codex_status`; milliseconds.
-const RECENT: u64 = 3_600_000;
 
 /// What a task is to be started with.
 struct Order {
@@ -147,7 +143,7 @@ impl Server {
                  fork: true"
             ));
         }
-        let on_thread = self.tasks.values().filter(|task| task.thread() == thread);
+        let on_thread = self.tasks.iter().filter(|task| task.thread() == thread);
         let usage_before =
             on_thread.filter_map(|task| task.record.usage).max_by_key(|usage| usage.input);
         let lasting = json::parse(record.settings.as_bytes()).unwrap_or(Value::Null);
@@ -189,21 +185,21 @@ impl Server {
     /// The task that was started last on a thread, if any here was.
     fn last_on(&mut self, thread: &str) -> Option<&Watched> {
         let ids = self.look_at_all();
-        let tasks = ids.iter().filter_map(|id| self.tasks.get(id));
+        let tasks = ids.iter().filter_map(|id| self.tasks.get(*id));
         tasks.filter(|task| task.thread() == Some(thread)).max_by_key(|task| task.record.started)
     }
 
     /// Writes the files of a task and has its supervisor started.
     fn launch(&mut self, order: &Order, attached: bool) -> Result<Id, String> {
         let codex =
-            find_codex(self.settings.flags.codex.as_deref(), &self.settings.path, &self.here)?;
+            command::find(self.settings.flags.codex.as_deref(), &self.settings.path, &self.here)?;
         self.store.open().map_err(|why| why.to_string())?;
         let id = self.store.claim(&order.request.prompt).map_err(|why| self.cannot_write(&why))?;
         let record = self.write_files(id, order, codex, attached);
         let place = record.and_then(|record| Ok((self.queue_up(&record)?, record)));
         let (place, record) = place.inspect_err(|_| self.store.remove(id))?;
         log::info(&format!("task {id}: started in {}", record.cwd));
-        self.tasks.insert(id, Watched::new(&self.store, record, true));
+        self.tasks.add(Watched::new(&self.store, record, true));
         self.act(Action::Launch(id, place));
         Ok(id)
     }
@@ -327,7 +323,7 @@ impl Server {
         let views = self.views(ids);
         let mut text = report::results(&views, any);
         // a task may have been cleaned up before the last of the others has ended
-        let gone = ids.iter().filter(|id| !self.tasks.contains_key(id)).map(Id::to_string);
+        let gone = ids.iter().filter(|id| !self.tasks.has(**id)).map(Id::to_string);
         append_unknown(&mut text, &[unknown, &gone.collect::<Vec<_>>()].concat());
         let none = views.is_empty();
         self.result(text, none, || report::tasks_json(&views, true))
@@ -344,7 +340,7 @@ impl Server {
         let all = asked.is_empty() && unknown.is_empty();
         let ids = if all { self.recent() } else { asked };
         for id in &ids {
-            if let Some(task) = self.tasks.get_mut(id) {
+            if let Some(task) = self.tasks.get_mut(*id) {
                 task.catch_up();
             }
         }
@@ -361,10 +357,9 @@ impl Server {
     /// The tasks that run or ended a short while ago, in the order they were started in.
     fn recent(&mut self) -> Vec<Id> {
         let ids = self.look_at_all();
-        let since = self.now.wall.saturating_sub(RECENT);
-        let recent = |task: &&Watched| task.record.completed.is_none_or(|ended| ended >= since);
+        let recent = |task: &&Watched| task.is_recent(self.now.wall);
         let mut recent: Vec<&Watched> =
-            ids.iter().filter_map(|id| self.tasks.get(id)).filter(recent).collect();
+            ids.iter().filter_map(|id| self.tasks.get(*id)).filter(recent).collect();
         recent.sort_by_key(|task| task.record.started);
         recent.into_iter().map(Watched::id).collect()
     }
@@ -398,7 +393,7 @@ impl Server {
     /// Tells these tasks to end, as far as they have not; none if one of them is out of reach.
     pub(super) fn end(&mut self, ids: &[Id]) -> Result<(), String> {
         for id in ids {
-            let Some(task) = self.tasks.get(id).filter(|task| !task.is_final()) else { continue };
+            let Some(task) = self.tasks.get(*id).filter(|task| !task.is_final()) else { continue };
             let supervisor = task.record.supervisor.as_ref();
             if !task.ours && supervisor.is_some_and(|process| process.life() == Life::Unknown) {
                 return Err(format!(
@@ -408,7 +403,7 @@ impl Server {
             }
         }
         for id in ids {
-            let Some(task) = self.tasks.get_mut(id).filter(|task| !task.is_final()) else {
+            let Some(task) = self.tasks.get_mut(*id).filter(|task| !task.is_final()) else {
                 continue;
             };
             task.told_to_end = true;
@@ -543,35 +538,6 @@ fn inherited<'a>(lasting: &Value<'a>, reply: &Value<'a>) -> Value<'a> {
     all
 }
 
-/// Where the Codex CLI is: the path of `--codex`, or that name or `codex` on PATH.
-pub(super) fn find_codex(given: Option<&str>, path: &str, here: &Path) -> Result<String, String> {
-    let runs = |file: &Path| {
-        fs::metadata(file).is_ok_and(|s| s.is_file() && s.permissions().mode() & 0o111 != 0)
-    };
-    let name = given.unwrap_or("codex");
-    if name.contains('/') {
-        let file = here.join(name);
-        return if runs(&file) {
-            Ok(file.display().to_string())
-        } else {
-            Err(format!(
-                "cannot run {}, which --codex names: no program is there; mend the path in the \
-                 server's registration",
-                file.display()
-            ))
-        };
-    }
-    // an empty entry would mean the directory that the caller happens to work in
-    let directories = path.split(':').filter(|directory| !directory.is_empty());
-    let found = directories.map(|directory| here.join(directory).join(name)).find(|f| runs(f));
-    found.map(|file| file.display().to_string()).ok_or_else(|| {
-        format!(
-            "cannot find {name} on PATH ({path}); install it with `npm install -g @openai/codex`, or \
-             start this server with --codex PATH"
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -598,17 +564,5 @@ mod tests {
             let parse = |text: &'static str| json::parse(text.as_bytes()).expect(text);
             assert_eq!(inherited(&parse(lasting), &parse(reply)).to_json(), expected);
         }
-    }
-
-    #[test]
-    fn codex_is_looked_up_where_it_was_said_to_be() {
-        let find = |given, path| find_codex(given, path, Path::new("/usr"));
-        assert_eq!(find(Some("sh"), "/nowhere:/bin"), Ok("/bin/sh".into()));
-        assert_eq!(find(Some("bin/env"), ""), Ok("/usr/bin/env".into()));
-        let why = find(None, "/nowhere").expect_err("not there");
-        assert!(why.contains("codex on PATH (/nowhere)") && why.contains("npm install"), "{why}");
-        let why = find(Some("/no/codex"), "/bin").expect_err("not there");
-        assert!(why.contains("/no/codex") && why.contains("--codex"), "{why}");
-        assert!(find(Some("/usr/bin"), "").is_err(), "a directory");
     }
 }

@@ -10,7 +10,6 @@ use crate::log;
 use crate::mcp::Kind;
 use crate::rpc::{self, Error};
 use crate::task::{Id, LongId};
-use std::collections::BTreeSet;
 
 impl Server {
     /// Deals with `resources/subscribe` and `resources/unsubscribe`: what a session wants to hear of.
@@ -105,7 +104,7 @@ impl Server {
 
     /// What there is of tasks now is no news to those who begin to listen.
     fn take_for_told(&mut self) {
-        for task in self.tasks.values_mut() {
+        for task in self.tasks.iter_mut() {
             task.told = Some(task.record.status);
         }
     }
@@ -148,10 +147,10 @@ impl Server {
         if self.listeners.is_empty() {
             return self.taken_back.clear();
         }
-        let mut changed = BTreeSet::new();
-        for (id, task) in &mut self.tasks {
+        let mut changed = Vec::new();
+        for task in self.tasks.iter_mut() {
             if task.told.replace(task.record.status) != Some(task.record.status) {
-                changed.insert(*id);
+                changed.push(task.id());
             }
         }
         let mut listeners = std::mem::take(&mut self.listeners);
@@ -159,7 +158,7 @@ impl Server {
             for (uri, subject) in &listener.resources {
                 let concerns = match subject {
                     Subject::All => !changed.is_empty(),
-                    Subject::One(id) => changed.contains(id),
+                    Subject::One(id) => changed.binary_search(id).is_ok(),
                     Subject::Nothing => false,
                 };
                 if concerns {
@@ -172,7 +171,7 @@ impl Server {
             let Some(asked) = &listener.asked else { continue };
             listener.tasks.retain(|held| {
                 let tell = match held {
-                    Held::Task(_, id) => changed.contains(id),
+                    Held::Task(_, id) => changed.binary_search(id).is_ok(),
                     // of each of a thousand steps nobody wants to hear
                     Held::Group(_) => self.is_over(held),
                 };
@@ -206,10 +205,12 @@ fn write_subscription(o: &mut Object<'_>, asked: Option<&Asked>) {
 }
 
 /// The strings in a member that is an array of them, each once, if it is there.
-fn strings<'a>(of: &'a Value<'_>, key: &str) -> Result<Option<BTreeSet<&'a str>>, Error> {
+fn strings<'a>(of: &'a Value<'_>, key: &str) -> Result<Option<Vec<&'a str>>, Error> {
     let Some(value) = of.get(key).filter(|value| **value != Value::Null) else { return Ok(None) };
     let strings = value.as_array().and_then(|items| items.iter().map(Value::as_str).collect());
     let wrong = || Error::invalid_params(format!("notifications.{key} is no array of strings"));
-    let strings: BTreeSet<&str> = strings.ok_or_else(wrong)?;
+    let mut strings: Vec<&str> = strings.ok_or_else(wrong)?;
+    strings.sort_unstable();
+    strings.dedup();
     Ok(Some(strings))
 }

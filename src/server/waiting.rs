@@ -19,8 +19,8 @@ impl Server {
 
     /// Whether what a call waits for has come.
     pub(super) fn is_done(&self, awaits: &Awaits) -> bool {
-        let begun = |id: &Id| self.tasks.get(id).is_none_or(Watched::has_begun);
-        let ended = |id: &Id| self.tasks.get(id).is_none_or(Watched::is_final);
+        let begun = |id: &Id| self.tasks.get(*id).is_none_or(Watched::has_begun);
+        let ended = |id: &Id| self.tasks.get(*id).is_none_or(Watched::is_final);
         let late = awaits.deadline().is_some_and(|deadline| self.now.steady >= deadline);
         match awaits {
             Awaits::Start(id) => begun(id),
@@ -32,7 +32,7 @@ impl Server {
     /// Answers a call whose time has come.
     fn finish(&mut self, call: &Call) {
         for id in call.awaits.tasks() {
-            if let Some(task) = self.tasks.get_mut(id) {
+            if let Some(task) = self.tasks.get_mut(*id) {
                 task.catch_up();
             }
         }
@@ -90,7 +90,7 @@ impl Server {
     /// Tells the progress of a call about these tasks.
     fn tell_progress_of(&mut self, ids: &[Id], progress: &mut Progress, revision: Revision) {
         let Some(id) = self.busy(ids, progress.news) else { return };
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(id) else { return };
         if !task.ours {
             task.reread(&self.store);
             task.catch_up();
@@ -117,13 +117,13 @@ impl Server {
     /// Of these tasks the one to tell of: this one, or else the first, that has not ended.
     pub(super) fn busy(&self, ids: &[Id], rather: Option<Id>) -> Option<Id> {
         let mut all = rather.into_iter().chain(ids.iter().copied());
-        let busy = all.find(|id| self.tasks.get(id).is_some_and(|task| !task.is_final()));
+        let busy = all.find(|id| self.tasks.get(*id).is_some_and(|task| !task.is_final()));
         busy.or(ids.first().copied())
     }
 
     /// How many of these tasks have ended.
     fn done(&self, ids: &[Id]) -> usize {
-        ids.iter().filter(|id| self.tasks.get(id).is_none_or(Watched::is_final)).count()
+        ids.iter().filter(|id| self.tasks.get(**id).is_none_or(Watched::is_final)).count()
     }
 
     /// What these tasks are doing, in one line: how many have ended, and what this one is at.

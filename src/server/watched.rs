@@ -15,6 +15,9 @@ use std::time::SystemTime;
 /// written the record and was killed before it could start one. In milliseconds.
 const BIRTH: u64 = 10_000;
 
+/// A task that ended so long ago is no recent one; milliseconds.
+const RECENT: u64 = 3_600_000;
+
 /// A task that this server started or was asked about.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
@@ -72,6 +75,11 @@ impl Watched {
         let record = &self.record;
         let waits = record.status == Status::Queued && record.supervisor.is_some();
         self.is_final() || record.codex.is_some() || waits
+    }
+
+    /// It has not ended, or only a short while ago.
+    pub fn is_recent(&self, now: u64) -> bool {
+        self.record.completed.is_none_or(|ended| ended >= now.saturating_sub(RECENT))
     }
 
     /// Reads the record again, if it can have changed. `true`: its supervisor is gone and left no

@@ -4,17 +4,17 @@
 //! would otherwise take from places that a task can write (hooks, a file system monitor, the
 //! `.git` of a directory it is asked about) or from the environment is switched off here.
 
-use crate::sys::{self, PollFd, Signal};
+use crate::program;
+use crate::sys::{self, Program};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The oldest git that understands all that is asked of it here (`add --sparse`).
 const OLDEST: (u32, u32) = (2, 34);
@@ -37,6 +37,14 @@ const CONFIG: [&str; 12] = [
     "protocol.allow=never",
     "core.sshCommand=false",
     "core.gitProxy=",
+];
+
+/// The variables that hold for every call. Nobody is there to answer a question.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("LC_ALL", "C"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
 ];
 
 /// The filter drivers that may run: programs of their own that take nothing from the directory they
@@ -99,7 +107,7 @@ impl Git {
     /// that would need one is refused then, else it is taken as it is.
     pub fn without_filters(self, required: bool) -> Result<Git, String> {
         let pattern = r"^filter\..*\.(clean|smudge|process)$";
-        let listed = self.run(["config", "--null", "--get-regexp", pattern]).unwrap_or_default();
+        let listed = self.run(&["config", "--null", "--get-regexp", pattern]).unwrap_or_default();
         let mut git = self;
         for entry in listed.split(|b| *b == 0) {
             let entry = String::from_utf8_lossy(entry);
@@ -122,32 +130,22 @@ impl Git {
     }
 
     /// Runs a command of git and gives what it printed, or git's own words on why it failed.
-    pub fn run<W: AsRef<OsStr>>(
-        &self,
-        words: impl IntoIterator<Item = W>,
-    ) -> Result<Vec<u8>, String> {
-        let mut command = self.command(words);
-        // a lock lives as long as any descriptor of it: git has it as its stdin
-        let lock = self.lock.as_ref().map(|lock| lock.try_clone()).transpose();
-        let lock = lock.map_err(|why| cannot_run(&why))?;
-        command.stdin(lock.map_or_else(Stdio::null, Stdio::from));
-        finish(command.stdout(Stdio::piped()))
+    pub fn run(&self, words: &[&str]) -> Result<Vec<u8>, String> {
+        self.run_on(words, &[])
+    }
+
+    /// As [`Git::run`], with words behind the others that need not be UTF-8: paths.
+    pub fn run_on(&self, words: &[&str], paths: &[&OsStr]) -> Result<Vec<u8>, String> {
+        self.finish(words, paths, None)
     }
 
     /// As [`Git::run`], with what it prints going into a file.
-    pub fn run_into<W: AsRef<OsStr>>(
-        &self,
-        file: File,
-        words: impl IntoIterator<Item = W>,
-    ) -> Result<(), String> {
-        finish(self.command(words).stdin(Stdio::null()).stdout(file)).map(drop)
+    pub fn run_into(&self, file: &File, words: &[&str]) -> Result<(), String> {
+        self.finish(words, &[], Some(file)).map(drop)
     }
 
     /// Runs a command that prints one line, and gives that without its end.
-    pub fn line<W: AsRef<OsStr>>(
-        &self,
-        words: impl IntoIterator<Item = W>,
-    ) -> Result<OsString, String> {
+    pub fn line(&self, words: &[&str]) -> Result<OsString, String> {
         let mut line = self.run(words)?;
         // exactly one line end: a path may itself end with one
         if line.last() == Some(&b'\n') {
@@ -158,34 +156,59 @@ impl Git {
 
     /// Where the data are that all worktrees of the repository share.
     pub fn common_dir(&self) -> Result<PathBuf, String> {
-        self.line(["rev-parse", "--path-format=absolute", "--git-common-dir"]).map(PathBuf::from)
+        self.line(&["rev-parse", "--path-format=absolute", "--git-common-dir"]).map(PathBuf::from)
     }
 
     /// As [`Git::line`], for what is ASCII: ids, counts.
-    pub fn word<W: AsRef<OsStr>>(
-        &self,
-        words: impl IntoIterator<Item = W>,
-    ) -> Result<String, String> {
+    pub fn word(&self, words: &[&str]) -> Result<String, String> {
         self.line(words).map(|line| line.to_string_lossy().into_owned())
     }
 
-    /// The command line, and the environment it runs in.
-    fn command<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
-        let (program, path) = program();
-        let mut command = Command::new(program);
-        command.args(&self.options).args(words).current_dir(&self.here);
-        for (name, _) in std::env::vars_os() {
-            if name.as_bytes().starts_with(b"GIT_") {
-                command.env_remove(name);
+    /// Starts git and waits for it, but not for ever: what a task left may take hours to read. Gives
+    /// what it printed, or its own words on why it failed.
+    fn finish(
+        &self,
+        words: &[&str],
+        paths: &[&OsStr],
+        into: Option<&File>,
+    ) -> Result<Vec<u8>, String> {
+        let run = || {
+            let mut program = self.program(words, paths)?;
+            // a lock lives as long as any descriptor of it: git has it as its stdin
+            let nothing = sys::nothing()?;
+            let stdin = self.lock.as_deref().unwrap_or(&nothing);
+            program::finish(&mut program, stdin.as_fd(), into, PATIENCE)
+        };
+        let ended = run().map_err(|why| match why.kind() {
+            io::ErrorKind::TimedOut => {
+                format!("git took longer than {} minutes", PATIENCE.as_secs() / 60)
             }
+            _ => cannot_run(&why),
+        })?;
+        if ended.status.success() {
+            Ok(ended.printed)
+        } else {
+            Err(words_of(&ended.said, ended.status))
         }
-        command.env("PATH", path).env("LC_ALL", "C");
-        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_NO_LAZY_FETCH", "1");
-        command.env("GIT_NO_REPLACE_OBJECTS", "1");
+    }
+
+    /// The command line, and the environment it runs in.
+    fn program(&self, words: &[&str], paths: &[&OsStr]) -> io::Result<Program> {
+        let (git, path) = program();
+        let options = self.options.iter().map(OsString::as_os_str);
+        let words = options.chain(words.iter().map(OsStr::new)).chain(paths.iter().copied());
+        let words: Vec<&OsStr> = [OsStr::new("git")].into_iter().chain(words).collect();
+        let mut program = Program::new(git.as_os_str(), &words)?;
+        program.work_in(&self.here)?;
+        program.forget(b"GIT_");
+        program.set(OsStr::new("PATH"), &path)?;
+        for (name, value) in ENVIRONMENT {
+            program.set(OsStr::new(name), OsStr::new(value))?;
+        }
         if let Some(index) = &self.index {
-            command.env("GIT_INDEX_FILE", index);
+            program.set(OsStr::new("GIT_INDEX_FILE"), index.as_os_str())?;
         }
-        command
+        Ok(program)
     }
 }
 
@@ -200,54 +223,6 @@ fn program() -> (PathBuf, OsString) {
     (found.unwrap_or_else(|| "/nowhere/git".into()), path)
 }
 
-/// Starts git and waits for it, but not for ever: what a task left may take hours to read. Gives what
-/// it printed, or its own words on why it failed.
-fn finish(command: &mut Command) -> Result<Vec<u8>, String> {
-    let mut child =
-        command.stderr(Stdio::piped()).process_group(0).spawn().map_err(|why| cannot_run(&why))?;
-    let began = Instant::now();
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
-    let (mut printed, mut said) = (Vec::new(), Vec::new());
-    while out.is_some() || err.is_some() {
-        let mut fds: Vec<PollFd<'_>> = Vec::new();
-        fds.extend(out.as_ref().map(|out| PollFd::reading(out.as_fd())));
-        fds.extend(err.as_ref().map(|err| PollFd::reading(err.as_fd())));
-        let rest = PATIENCE.saturating_sub(began.elapsed());
-        let polled = sys::poll(&mut fds, Some(rest));
-        let mut ready = fds.iter().map(PollFd::ready);
-        let is_out = out.is_some() && ready.next().unwrap_or(false);
-        let is_err = err.is_some() && ready.next().unwrap_or(false);
-        if is_out && !take_from(out.as_mut(), &mut printed) {
-            out = None;
-        }
-        if is_err && !take_from(err.as_mut(), &mut said) {
-            err = None;
-        }
-        if polled.is_err() || began.elapsed() >= PATIENCE {
-            if let Some(leader) = sys::Pid::of(&child) {
-                let _ = sys::kill_group(leader, Signal::Kill);
-            }
-            let _ = child.wait();
-            return Err(format!("git took longer than {} minutes", PATIENCE.as_secs() / 60));
-        }
-    }
-    let status = child.wait().map_err(|why| cannot_run(&why))?;
-    if status.success() { Ok(printed) } else { Err(words_of(&said, status)) }
-}
-
-/// Reads what is there; `false` at the end.
-fn take_from(pipe: Option<&mut impl Read>, into: &mut Vec<u8>) -> bool {
-    let mut piece = [0; 16 << 10];
-    match pipe.map(|pipe| pipe.read(&mut piece)) {
-        Some(Ok(count @ 1..)) => {
-            into.extend_from_slice(piece.get(..count).unwrap_or_default());
-            true
-        }
-        Some(Err(why)) => why.kind() == io::ErrorKind::Interrupted,
-        Some(Ok(_)) | None => false,
-    }
-}
-
 /// What git said when it failed, on one line.
 fn words_of(said: &[u8], status: ExitStatus) -> String {
     let said = String::from_utf8_lossy(said);
@@ -259,11 +234,11 @@ fn words_of(said: &[u8], status: ExitStatus) -> String {
     if lines.is_empty() { format!("git ended with {status}") } else { lines.join("; ") }
 }
 
-/// Whether this machine's git can do all that is asked of it here.
-pub fn check_version() -> Result<(), String> {
-    let said = Git::discovering(Path::new("/")).word(["version"])?;
+/// What this machine's git calls itself, if it can do all that is asked of it here.
+pub fn check_version() -> Result<String, String> {
+    let said = Git::discovering(Path::new("/")).word(&["version"])?;
     match version(&said) {
-        Some(version) if version >= OLDEST => Ok(()),
+        Some(version) if version >= OLDEST => Ok(said),
         _ => Err(format!("{said:?} is too old; git {}.{} or newer is needed", OLDEST.0, OLDEST.1)),
     }
 }

@@ -34,6 +34,26 @@ impl fmt::Display for Id {
     }
 }
 
+/// Ids, each once, in order. They are mostly made at one go, and then a search in a row does what a
+/// tree would do, with a tenth of its code.
+#[derive(Debug, Default)]
+pub struct Ids(Vec<Id>);
+
+impl Ids {
+    /// Whether an id is among them.
+    pub fn contains(&self, id: Id) -> bool {
+        self.0.binary_search(&id).is_ok()
+    }
+}
+
+impl From<Vec<Id>> for Ids {
+    fn from(mut ids: Vec<Id>) -> Ids {
+        ids.sort_unstable();
+        ids.dedup();
+        Ids(ids)
+    }
+}
+
 /// The id of a task as clients get it that look after tasks themselves: so long that nobody can
 /// guess it, as MCP's tasks extension wants it. It begins with the id of a task of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +94,13 @@ mod tests {
         for text in ["", "0c0ffee", "00C0FFEE", "00c0ffee0", "../../..", "+0c0ffee", "00c0ffeg"] {
             assert_eq!(Id::read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn ids_are_kept_once_and_found() {
+        let ids = Ids::from(vec![Id(5), Id(1), Id(3), Id(5)]);
+        assert_eq!(ids.0, [Id(1), Id(3), Id(5)]);
+        assert!(ids.contains(Id(3)) && !ids.contains(Id(4)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod store;
 pub mod worktree;
 
 pub use group::Group;
-pub use id::{Id, LongId};
+pub use id::{Id, Ids, LongId};
 pub use record::{Record, Status, Usage};
 pub use store::Store;
 pub use worktree::Worktree;

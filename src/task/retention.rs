@@ -2,9 +2,8 @@
 
 use super::store::Part;
 use super::worktree::{self, Outcome};
-use super::{Id, Record, Status, Store, Worktree};
+use super::{Id, Ids, Record, Status, Store, Worktree};
 use crate::sys;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -53,7 +52,7 @@ impl Sweep<'_> {
         let records: Vec<Record> = ids.into_iter().filter_map(|id| self.store.read(id)).collect();
         let awaited = self.remove_groups(tell);
         for record in records.iter().filter(|record| record.ours) {
-            if expired(record, self.max_age, self.now) && !awaited.contains(&record.id) {
+            if expired(record, self.max_age, self.now) && !awaited.contains(record.id) {
                 self.remove(record, tell);
             }
         }
@@ -75,11 +74,11 @@ impl Sweep<'_> {
 
     /// Removes the groups that are old, as all their tasks are. Gives the tasks of the others: their
     /// answers may still be asked for.
-    fn remove_groups(&self, tell: &mut dyn FnMut(String)) -> BTreeSet<Id> {
+    fn remove_groups(&self, tell: &mut dyn FnMut(String)) -> Ids {
         let gone = |id: &Id| {
             self.store.read(*id).is_none_or(|record| expired(&record, self.max_age, self.now))
         };
-        let mut awaited = BTreeSet::new();
+        let mut awaited = Vec::new();
         for id in self.store.groups() {
             let group = self.store.read_group(id);
             let created = group.as_ref().map_or(0, |group| group.created);
@@ -93,7 +92,7 @@ impl Sweep<'_> {
                 tell(format!("call {id}: is old; cannot remove its file: {why}"));
             }
         }
-        awaited
+        awaited.into()
     }
 
     /// Removes an expired task, as far as nothing is lost by it.

@@ -11,11 +11,11 @@ use std::process::Stdio;
 /// The modules from low to high: a file knows its own module and those in the rows above it.
 const RANKS: [&[&str]; 14] = [
     &["json", "sys", "clock", "lines", "cli"],
-    &["log", "rpc", "task"],
-    &["settings", "mcp"],
+    &["log", "rpc", "program"],
+    &["task", "settings", "mcp"],
     &["codex"],
     &["supervisor", "server::watched", "server::open"],
-    &["server::report"],
+    &["server::report", "server::known"],
     &["console"],
     &["server::core"],
     &["server::waiting", "server::handles", "server::tools"],
@@ -109,8 +109,11 @@ fn unsafe_and_libc_stand_in_sys_alone() {
 fn each_file_says_first_what_it_is_and_stays_short() {
     for (name, text) in sources() {
         assert!(text.starts_with("//! "), "{name} begins with: {:?}", text.lines().next());
-        let length = text.lines().count();
-        assert!(length <= 800, "{name} has {length} lines");
+        let program = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let length = program.lines().count();
+        // all that is unsafe has to stand in one file
+        let limit = if name == "sys.rs" { 1000 } else { 700 };
+        assert!(length <= limit, "{name} has {length} lines");
     }
 }
 

@@ -37,34 +37,35 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
     let nested = foreign(path, &submodules)?;
     // git itself stays out of what it ignores, and refuses to be told so
     let ignored = |path: &PathBuf| {
-        let words = ["check-ignore", "--quiet", "--"].map(OsStr::new);
-        plain.run(words.into_iter().chain([path.as_os_str()])).is_ok()
+        plain.run_on(&["check-ignore", "--quiet", "--"], &[path.as_os_str()]).is_ok()
     };
     let nested: Vec<PathBuf> = nested.into_iter().filter(|path| !ignored(path)).collect();
-    let mut add: Vec<OsString> = ["add", "--all", "--sparse", "--", "."].map(OsString::from).into();
+    let mut excluded = Vec::new();
     for directory in nested.iter().chain(&submodules) {
         let mut exclude = OsString::from(":(exclude,top,literal)");
         exclude.push(directory);
-        add.push(exclude);
+        excluded.push(exclude);
     }
-    git.run(&add).map_err(|why| format!("git add: {why}"))?;
-    let tree = git.word(["write-tree"])?;
+    let excluded: Vec<&OsStr> = excluded.iter().map(OsString::as_os_str).collect();
+    git.run_on(&["add", "--all", "--sparse", "--", "."], &excluded)
+        .map_err(|why| format!("git add: {why}"))?;
+    let tree = git.word(&["write-tree"])?;
 
     let branch = format!("refs/heads/{}", worktree.branch);
     let head = plain
-        .word(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])
+        .word(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])
         .map_err(|_| "the task left the worktree without a commit to stand on")?;
-    let tip = plain.word(["rev-parse", "--verify", "--quiet", &branch]).ok();
+    let tip = plain.word(&["rev-parse", "--verify", "--quiet", &branch]).ok();
     let mut new = head.clone();
     let contains = |commit: &str, other: &str| {
-        plain.run(["merge-base", "--is-ancestor", other, commit]).is_ok()
+        plain.run(&["merge-base", "--is-ancestor", other, commit]).is_ok()
     };
     // a task that changed the branch it stands on has commits that only its HEAD knows
     let apart = tip.clone().filter(|tip| !contains(&head, tip));
-    if tree != plain.word(["rev-parse", "HEAD^{tree}"])? || apart.is_some() {
-        let mut words = vec!["commit-tree".to_owned(), tree, "-p".to_owned(), head.clone()];
-        words.extend(apart.into_iter().flat_map(|tip| ["-p".to_owned(), tip]));
-        words.extend(message.iter().flat_map(|part| ["-m".to_owned(), part.clone()]));
+    if tree != plain.word(&["rev-parse", "HEAD^{tree}"])? || apart.is_some() {
+        let mut words = vec!["commit-tree", &tree, "-p", &head];
+        words.extend(apart.iter().flat_map(|tip| ["-p", tip]));
+        words.extend(message.iter().flat_map(|part| ["-m", part]));
         new = identified(&plain).word(&words).map_err(|why| format!("git commit-tree: {why}"))?;
     }
     if tip.as_ref() != Some(&new) {
@@ -74,7 +75,7 @@ pub fn commit(worktree: &mut Worktree, message: &[String]) -> Result<(), String>
         remove_left_lock(&common.join(format!("{branch}.lock")));
         let words = ["update-ref", "-m", "codex-swarm: what the task left", &branch, &new, old];
         let git = Git::of(&common).holding(&lock);
-        git.run(words).map_err(|why| format!("git update-ref: {why}"))?;
+        git.run(&words).map_err(|why| format!("git update-ref: {why}"))?;
     }
     // from here on all is in the branch; what follows only tells of it
     let _ = fs::rename(&index, &own);
@@ -107,9 +108,9 @@ fn copy_index(own: &Path, index: &Path) -> io::Result<()> {
 /// Takes from an index the marks that keep git from looking at files: what a task has changed behind
 /// them would neither be committed nor told.
 fn look_everywhere(git: &Git) -> Result<(), String> {
-    let sparse = git.word(["config", "--type=bool", "--get", "core.sparseCheckout"]);
+    let sparse = git.word(&["config", "--type=bool", "--get", "core.sparseCheckout"]);
     let sparse = sparse.as_deref() == Ok("true");
-    let listed = git.run(["ls-files", "-z", "-v"])?;
+    let listed = git.run(&["ls-files", "-z", "-v"])?;
     let marked: Vec<&OsStr> = listed
         .split(|b| *b == 0)
         .filter_map(|entry| entry.split_at_checked(2))
@@ -124,8 +125,7 @@ fn look_everywhere(git: &Git) -> Result<(), String> {
             if mark == "--no-skip-worktree" && sparse {
                 continue;
             }
-            let words = ["update-index", mark, "--"].map(OsStr::new);
-            git.run(words.iter().chain(names))?;
+            git.run_on(&["update-index", mark, "--"], names)?;
         }
     }
     Ok(())
@@ -143,7 +143,7 @@ fn left_out(nested: &[PathBuf]) -> Result<(), String> {
 
 /// The submodules that an index names, as seen from the top.
 fn submodules(git: &Git) -> Result<Vec<PathBuf>, String> {
-    let listed = git.run(["ls-files", "-z", "--stage"])?;
+    let listed = git.run(&["ls-files", "-z", "--stage"])?;
     let links = listed.split(|b| *b == 0).filter(|entry| entry.starts_with(b"160000 "));
     let names = links.filter_map(|entry| entry.splitn(2, |b| *b == b'\t').nth(1));
     Ok(names.map(|name| PathBuf::from(OsString::from_vec(name.to_owned()))).collect())
@@ -189,7 +189,7 @@ fn identified(git: &Git) -> Git {
     for (key, value) in
         [("user.name", "codex-mcp-swarm"), ("user.email", "codex-mcp-swarm@localhost")]
     {
-        if git.run(["config", "--get", key]).is_err() {
+        if git.run(&["config", "--get", key]).is_err() {
             git = git.with_config(&format!("{key}={value}"));
         }
     }
@@ -200,7 +200,7 @@ fn identified(git: &Git) -> Git {
 fn changes(worktree: &Worktree) -> Result<Changes, String> {
     let git = git_on(worktree);
     let range = format!("{}..{}", worktree.base, worktree.head);
-    let commits = git.word(["rev-list", "--count", &range])?.parse().unwrap_or(0);
+    let commits = git.word(&["rev-list", "--count", &range])?.parse().unwrap_or(0);
     let words = [
         "diff",
         "--numstat",
@@ -209,8 +209,10 @@ fn changes(worktree: &Worktree) -> Result<Changes, String> {
         "--no-ext-diff",
         "--no-textconv",
         "--submodule=short",
+        &worktree.base,
+        &worktree.head,
     ];
-    let listed = git.run(words.iter().copied().chain([worktree.base.as_str(), &worktree.head]))?;
+    let listed = git.run(&words)?;
     let mut changes = Changes { commits, ..Changes::default() };
     for entry in listed.split(|b| *b == 0).filter(|entry| !entry.is_empty()) {
         // a binary file has dashes in place of numbers
@@ -225,7 +227,7 @@ fn changes(worktree: &Worktree) -> Result<Changes, String> {
 }
 
 /// Writes the branch's difference from its base into a file.
-pub fn write_diff(worktree: &Worktree, file: File) -> Result<(), String> {
+pub fn write_diff(worktree: &Worktree, file: &File) -> Result<(), String> {
     let words = [
         "diff",
         "--no-ext-diff",
@@ -233,9 +235,10 @@ pub fn write_diff(worktree: &Worktree, file: File) -> Result<(), String> {
         "--no-color",
         "--src-prefix=a/",
         "--dst-prefix=b/",
+        &worktree.base,
+        &worktree.head,
     ];
-    git_on(worktree)
-        .run_into(file, words.iter().copied().chain([worktree.base.as_str(), &worktree.head]))
+    git_on(worktree).run_into(file, &words)
 }
 
 /// git on a worktree, after a task ran in it.

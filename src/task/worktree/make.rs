@@ -45,12 +45,11 @@ impl Repository {
         }
         let git = Git::discovering(directory);
         let path = |what: &str| {
-            let words = ["rev-parse", "--path-format=absolute", what];
-            git.line(words).map(PathBuf::from)
+            git.line(&["rev-parse", "--path-format=absolute", what]).map(PathBuf::from)
         };
         let no_repository = |why| format!("{} is in no git repository: {why}", directory.display());
         let common = git.common_dir().map_err(no_repository)?;
-        if git.word(["rev-parse", "--is-inside-work-tree"]).as_deref() != Ok("true") {
+        if git.word(&["rev-parse", "--is-inside-work-tree"]).as_deref() != Ok("true") {
             return Err(format!(
                 "{} is in a bare repository, or inside of its data; name a checkout as cwd",
                 directory.display()
@@ -60,7 +59,7 @@ impl Repository {
             top: path("--show-toplevel")?,
             common,
             git_dir: path("--absolute-git-dir")?,
-            prefix: PathBuf::from(git.line(["rev-parse", "--show-prefix"])?),
+            prefix: PathBuf::from(git.line(&["rev-parse", "--show-prefix"])?),
         })
     }
 
@@ -68,7 +67,7 @@ impl Repository {
     pub fn plan(&self, worktree: &mut Worktree) -> Result<(), String> {
         let git = Git::of(&self.git_dir);
         let object =
-            |name: &str| git.word(["rev-parse", "--verify", "--quiet", "--end-of-options", name]);
+            |name: &str| git.word(&["rev-parse", "--verify", "--quiet", "--end-of-options", name]);
         // in two steps: a name such as `:/words` takes all that follows it for words
         let commit = |name: &str| object(&format!("{}^{{commit}}", object(name)?));
         worktree.base = match (commit(&worktree.base), worktree.base.as_str()) {
@@ -89,7 +88,7 @@ impl Repository {
 
     /// Makes the worktree, and gives the directory in it to work in. What was half made is taken
     /// back if it fails.
-    pub fn make(&self, worktree: &mut Worktree) -> Result<PathBuf, String> {
+    pub fn make(&self, worktree: &mut Worktree) -> Result<String, String> {
         let path = PathBuf::from(&worktree.path);
         let parent = path.parent().unwrap_or(Path::new("/"));
         sys::private_directory(parent).map_err(|why| {
@@ -115,7 +114,7 @@ impl Repository {
         let lock = self.lock()?;
         let git = Git::of(&self.common).holding(&lock);
         let branch = format!("refs/heads/{}", worktree.branch);
-        if git.run(["show-ref", "--verify", "--quiet", &branch]).is_ok() {
+        if git.run(&["show-ref", "--verify", "--quiet", &branch]).is_ok() {
             return Err(format!("the branch {} is there already", worktree.branch));
         }
         if fs::symlink_metadata(&worktree.path).is_ok() {
@@ -134,7 +133,7 @@ impl Repository {
                 &worktree.path,
                 &worktree.base,
             ];
-            match git.run(words) {
+            match git.run(&words) {
                 Ok(_) => return Ok(()),
                 Err(why) => failure = why,
             }
@@ -158,16 +157,16 @@ impl Repository {
 
     /// Checks the files out, copies what `.worktreeinclude` names, and gives the directory to work
     /// in. No lock is held: other worktrees are not touched.
-    fn fill(&self, worktree: &mut Worktree, path: &Path) -> Result<PathBuf, String> {
+    fn fill(&self, worktree: &mut Worktree, path: &Path) -> Result<String, String> {
         let found =
             fs::read(path.join(".git")).map_err(|why| format!("{}: {why}", worktree.path))?;
         let git_dir = found.strip_prefix(b"gitdir: ").and_then(|rest| rest.strip_suffix(b"\n"));
-        let git_dir = git_dir.ok_or("git has made a worktree without a way back")?;
+        let git_dir = git_dir.ok_or("git has made a worktree whose .git names no directory")?;
         // git 2.48 can be told to write it as seen from the worktree
         let git_dir = path.join(OsStr::from_bytes(git_dir));
         worktree.git_dir = utf8(&git_dir)?;
         let git = Git::of(&git_dir).with_tree(path).without_filters(false)?;
-        git.run(["read-tree", "--reset", "-u", "HEAD"]).map_err(|why| {
+        git.run(&["read-tree", "--reset", "-u", "HEAD"]).map_err(|why| {
             // whose commands a fetch would run is not known: the directory may be a task's making
             let partial = why.contains("promisor");
             let cure = "; this is a partial clone, and nothing is fetched here: check it out once";
@@ -183,7 +182,7 @@ impl Repository {
         self.include(path).map_err(|why| format!(".worktreeinclude: {why}"))?;
         let directory: PathBuf = path.join(&self.prefix).components().collect();
         match make_way(path, &self.prefix) {
-            Ok(true) => Ok(directory),
+            Ok(true) => utf8(&directory),
             Ok(false) => Err(format!(
                 "{} is no directory in the commit that the worktree begins with",
                 self.prefix.display()
@@ -199,10 +198,8 @@ impl Repository {
             return Ok(());
         }
         let git = Git::of(&self.git_dir).with_tree(&self.top);
-        let files = |more: &OsStr| {
-            let words = ["ls-files", "-z", "--others", "--ignored"].map(OsString::from);
-            git.run(words.iter().map(OsString::as_os_str).chain([more]))
-        };
+        let files =
+            |more: &OsStr| git.run_on(&["ls-files", "-z", "--others", "--ignored"], &[more]);
         let mut named = OsString::from("--exclude-from=");
         named.push(&list);
         let named = files(&named)?;
@@ -227,7 +224,7 @@ impl Repository {
         let git = Git::of(&self.common).holding(lock);
         let _ = fs::remove_dir_all(&worktree.path);
         let remove = ["worktree", "remove", "--force", "--force", "--", &worktree.path];
-        let _ = git.run(remove);
+        let _ = git.run(&remove);
         // a git that was killed so early that no git knows what it began
         let path = Path::new(&worktree.path);
         let begun = self.common.join("worktrees").join(path.file_name().unwrap_or_default());
@@ -237,8 +234,8 @@ impl Repository {
             let _ = fs::remove_dir_all(begun);
         }
         let branch = format!("refs/heads/{}", worktree.branch);
-        if git.run(["show-ref", "--verify", "--quiet", &branch]).is_ok() {
-            git.run(["update-ref", "-d", &branch, &worktree.base])?;
+        if git.run(&["show-ref", "--verify", "--quiet", &branch]).is_ok() {
+            git.run(&["update-ref", "-d", &branch, &worktree.base])?;
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ fn try_remove(worktree: &mut Worktree, message: &[String]) -> Result<Outcome, St
     let going = going(&path);
     remove_directory(&going)?;
     let there = fs::symlink_metadata(&path).is_ok();
-    let Ok(common) = common_of(worktree) else {
+    let Some(common) = common_of(worktree) else {
         return Ok(if there {
             Outcome::Kept(format!(
                 "the repository of {} is gone, and its files are left",
@@ -82,7 +82,7 @@ fn try_remove(worktree: &mut Worktree, message: &[String]) -> Result<Outcome, St
             .map_err(|why| format!("cannot move {}: {why}", path.display()))?;
     }
     // of a directory that is gone git looks at nothing, and so runs nothing
-    let _ = git.run(["worktree", "remove", "-f", "-f", "--", &worktree.path]);
+    let _ = git.run(&["worktree", "remove", "-f", "-f", "--", &worktree.path]);
     remove_directory(&going)?;
     remove_branch(&git, &worktree.branch)
 }
@@ -122,14 +122,14 @@ fn not_ours(git: &Git, worktree: &Worktree) -> Result<Option<String>, String> {
     }
     // a detached HEAD has no name, and git says so by failing
     let own = Git::of(Path::new(&worktree.git_dir));
-    let head = own.word(["symbolic-ref", "--quiet", "--short", "HEAD"]).ok();
+    let head = own.word(&["symbolic-ref", "--quiet", "--short", "HEAD"]).ok();
     let other = head.filter(|head| head != branch);
     Ok(other.map(|head| format!("{path} stands on the branch {head}, which is not ours")))
 }
 
 /// The worktrees in which a branch is checked out.
 fn checked_out(git: &Git, branch: &str) -> Result<Vec<String>, String> {
-    let listed = git.run(["worktree", "list", "--porcelain"])?;
+    let listed = git.run(&["worktree", "list", "--porcelain"])?;
     let listed = String::from_utf8_lossy(&listed);
     let line = format!("branch refs/heads/{branch}");
     let blocks = listed.split("\n\n").filter(|block| block.lines().any(|other| other == line));
@@ -141,23 +141,30 @@ fn checked_out(git: &Git, branch: &str) -> Result<Vec<String>, String> {
 fn own_ref(worktree: &Worktree) -> Option<String> {
     let git = Git::of(Path::new(&worktree.git_dir));
     let branch = format!("refs/heads/{}", worktree.branch);
-    let places = ["refs/worktree/", "refs/bisect/", "refs/rewritten/"];
-    let words = ["for-each-ref", "--format=%(refname)", "--no-merged", &branch];
+    let words = [
+        "for-each-ref",
+        "--format=%(refname)",
+        "--no-merged",
+        &branch,
+        "refs/worktree/",
+        "refs/bisect/",
+        "refs/rewritten/",
+    ];
     // git fails where it has forgotten the worktree, and the refs with it
-    let listed = git.run(words.iter().chain(&places)).ok()?;
+    let listed = git.run(&words).ok()?;
     String::from_utf8_lossy(&listed).lines().next().map(str::to_owned)
 }
 
 /// Removes a branch that holds nothing of its own.
 fn remove_branch(git: &Git, branch: &str) -> Result<Outcome, String> {
     let name = format!("refs/heads/{branch}");
-    let Ok(tip) = git.word(["rev-parse", "--verify", "--quiet", &name]) else {
+    let Ok(tip) = git.word(&["rev-parse", "--verify", "--quiet", &name]) else {
         return Ok(Outcome::Removed);
     };
     if let Some(place) = checked_out(git, branch)?.first() {
         return Ok(Outcome::Kept(format!("the branch {branch} is checked out in {place}")));
     }
-    let others = git.run(["for-each-ref", "--contains", &tip, "--format=%(refname) %(symref)"])?;
+    let others = git.run(&["for-each-ref", "--contains", &tip, "--format=%(refname) %(symref)"])?;
     // a symbolic ref has what the ref has that it stands for, and that may be this very branch
     let others = String::from_utf8_lossy(&others);
     let own = |other: &str| !other.ends_with(' ') || other.trim_end() == name;
@@ -167,22 +174,20 @@ fn remove_branch(git: &Git, branch: &str) -> Result<Outcome, String> {
              git branch -D {branch}"
         )));
     }
-    git.run(["update-ref", "-d", &name, &tip])?;
+    git.run(&["update-ref", "-d", &name, &tip])?;
     Ok(Outcome::Removed)
 }
 
-/// Where the data are that a worktree shares with its repository.
-fn common_of(worktree: &Worktree) -> Result<PathBuf, String> {
+/// Where the data are that a worktree shares with its repository, if there are any.
+fn common_of(worktree: &Worktree) -> Option<PathBuf> {
     let own = Path::new(&worktree.git_dir);
     if worktree.is_made() && own.is_dir() {
-        return Git::of(own).common_dir();
+        return Git::of(own).common_dir().ok();
     }
-    if worktree.is_made() && fs::symlink_metadata(&worktree.path).is_ok() {
-        return Err("git has forgotten the worktree".into());
+    // one that git has forgotten has none any more
+    let forgotten = worktree.is_made() && fs::symlink_metadata(&worktree.path).is_ok();
+    if forgotten || worktree.root.is_empty() {
+        return None;
     }
-    if worktree.root.is_empty() {
-        Err("it has none".into())
-    } else {
-        Git::discovering(Path::new(&worktree.root)).common_dir()
-    }
+    Git::discovering(Path::new(&worktree.root)).common_dir().ok()
 }
