@@ -9,18 +9,100 @@ pub enum Role {
     Serve(Flags),
     /// The supervisor of one task: its id and the task directory. Started by a server only.
     Supervise(String, String),
-    /// Clean up what is old; or only say what would be done.
-    Gc {
-        /// Only say it.
-        dry_run: bool,
-    },
-    /// Wait for these tasks and print their results.
-    Wait(Vec<String>),
+    /// What a person does at a terminal.
+    Command(Command),
     /// Print the help.
     Help,
     /// Print the version.
     Version,
 }
+
+/// What a person does at a terminal. Where no task is named, the latest is meant.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Show tasks.
+    Ps {
+        /// Those too that ended long ago.
+        all: bool,
+        /// In this way.
+        form: Form,
+    },
+    /// Show what a task did.
+    Logs {
+        /// Which task.
+        task: Option<String>,
+        /// Until it has ended.
+        follow: bool,
+        /// As Codex wrote it.
+        raw: bool,
+    },
+    /// Wait for these tasks and print their results.
+    Wait(Vec<String>),
+    /// End these tasks.
+    Cancel(Vec<String>),
+    /// Clean up what is old; or only say what would be done.
+    Gc {
+        /// Only say it.
+        dry_run: bool,
+    },
+    /// Look whether all is there that a task needs.
+    Check,
+    /// Print what makes this shell complete our words.
+    Completions(Shell),
+    /// Print the manual.
+    Man,
+}
+
+/// How tasks are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A table.
+    Table,
+    /// A table that is kept up to date.
+    Watch,
+    /// JSON.
+    Json,
+    /// Ids, a line each.
+    Quiet,
+}
+
+/// A shell whose completions there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// A command: its name, its switches in their long and short forms, and how many words it takes
+/// besides.
+struct Shape {
+    /// What it is called.
+    name: &'static str,
+    /// Long and short; a short one may be missing.
+    switches: &'static [(&'static str, &'static str)],
+    /// How many words may follow.
+    words: usize,
+}
+
+/// The commands.
+const COMMANDS: [Shape; 8] = [
+    Shape {
+        name: "ps",
+        switches: &[("--all", "-a"), ("--watch", "-w"), ("--json", ""), ("--quiet", "-q")],
+        words: 0,
+    },
+    Shape { name: "logs", switches: &[("--follow", "-f"), ("--raw", "")], words: 1 },
+    Shape { name: "wait", switches: &[], words: usize::MAX },
+    Shape { name: "cancel", switches: &[], words: usize::MAX },
+    Shape { name: "gc", switches: &[("--dry-run", "")], words: 0 },
+    Shape { name: "check", switches: &[], words: 0 },
+    Shape { name: "completions", switches: &[], words: 1 },
+    Shape { name: "man", switches: &[], words: 0 },
+];
 
 /// The server's flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,8 +168,9 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
                 let id = value("a task id")?;
                 return Ok(Role::Supervise(id, value("a directory")?));
             }
-            "gc" if first => return gc(words),
-            "wait" if first => return ids("wait", words).map(Role::Wait),
+            _ if first && COMMANDS.iter().any(|shape| shape.name == name) => {
+                return command(&name, words);
+            }
             _ if name.starts_with("-c") && !name.starts_with("--") => {
                 // -ckey=value, and -c=key=value, which Codex takes too
                 let (_, joined) = word.split_at(2);
@@ -103,29 +186,76 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
     Ok(Role::Serve(flags))
 }
 
-/// Reads the words behind `gc`.
-fn gc(words: impl Iterator<Item = String>) -> Result<Role, Usage> {
-    let mut dry_run = false;
+/// Reads the words behind the name of a command.
+fn command(name: &str, words: impl Iterator<Item = String>) -> Result<Role, Usage> {
+    let Some(shape) = COMMANDS.iter().find(|shape| shape.name == name) else {
+        return Err(Usage(format!("unknown argument '{name}'")));
+    };
+    let (mut on, mut rest) = (Vec::new(), Vec::new());
     for word in words {
-        match word.as_str() {
-            "--dry-run" => dry_run = true,
-            "-h" | "--help" => return Ok(Role::Help),
-            _ => return Err(Usage(format!("gc takes --dry-run, not '{word}'"))),
+        if matches!(word.as_str(), "-h" | "--help") {
+            return Ok(Role::Help);
+        }
+        let switch = shape.switches.iter().find(|(long, short)| word == *long || word == *short);
+        match switch {
+            Some((long, _)) => on.push(*long),
+            // a lone - is the latest task
+            None if rest.len() < shape.words && (word == "-" || !word.starts_with('-')) => {
+                rest.push(word);
+            }
+            None => return Err(Usage(format!("{name} takes {}, not '{word}'", taken(shape)))),
         }
     }
-    Ok(Role::Gc { dry_run })
+    let is_on = |long: &str| on.contains(&long);
+    let first = || rest.first().cloned();
+    Ok(Role::Command(match name {
+        "ps" => Command::Ps { all: is_on("--all"), form: form(&on)? },
+        "logs" => Command::Logs { task: first(), follow: is_on("--follow"), raw: is_on("--raw") },
+        "wait" => Command::Wait(rest),
+        "cancel" => Command::Cancel(rest),
+        "gc" => Command::Gc { dry_run: is_on("--dry-run") },
+        "check" => Command::Check,
+        "completions" => Command::Completions(shell(first().as_deref())?),
+        _ => Command::Man,
+    }))
 }
 
-/// Reads the ids behind a command.
-fn ids(command: &str, words: impl Iterator<Item = String>) -> Result<Vec<String>, Usage> {
-    let ids: Vec<String> = words.collect();
-    if let Some(word) = ids.iter().find(|word| word.starts_with('-')) {
-        return Err(Usage(format!("{command} takes task ids, not '{word}'")));
+/// What a command takes, in words.
+fn taken(shape: &Shape) -> String {
+    let mut taken: Vec<&str> = shape.switches.iter().map(|(long, _)| *long).collect();
+    taken.extend(match (shape.name, shape.words) {
+        ("completions", _) => Some("bash, zsh or fish"),
+        (_, 0) => None,
+        (_, 1) => Some("a task id"),
+        _ => Some("task ids"),
+    });
+    if taken.is_empty() { "nothing".into() } else { taken.join(", ") }
+}
+
+/// The form that these switches of `ps` ask for.
+fn form(on: &[&str]) -> Result<Form, Usage> {
+    let forms = [("--watch", Form::Watch), ("--json", Form::Json), ("--quiet", Form::Quiet)];
+    let mut asked = forms.into_iter().filter(|(name, _)| on.contains(name));
+    match (asked.next(), asked.next()) {
+        (None, _) => Ok(Form::Table),
+        (Some((_, form)), None) => Ok(form),
+        (Some((one, _)), Some((other, _))) => {
+            Err(Usage(format!("ps takes {one} or {other}, not both")))
+        }
     }
-    if ids.is_empty() {
-        return Err(Usage(format!("{command} needs a task id after it")));
+}
+
+/// The shell of this name.
+fn shell(name: Option<&str>) -> Result<Shell, Usage> {
+    match name {
+        Some("bash") => Ok(Shell::Bash),
+        Some("zsh") => Ok(Shell::Zsh),
+        Some("fish") => Ok(Shell::Fish),
+        name => {
+            let name = name.unwrap_or_default();
+            Err(Usage(format!("completions needs bash, zsh or fish after it, not '{name}'")))
+        }
     }
-    Ok(ids)
 }
 
 /// Reads a number that is not 0.
@@ -147,8 +277,14 @@ pub const HELP: &str = "\
 usage: codex-mcp-swarm [-c key=value]... [--skip-git-repo-check] [--ephemeral]
                        [--codex path] [--max-parallel n] [--task-timeout seconds]
                        [--structured]
-       codex-mcp-swarm wait id...
+       codex-mcp-swarm ps [-a] [-w | --json | -q]
+       codex-mcp-swarm logs [-f] [--raw] [id]
+       codex-mcp-swarm wait [id...]
+       codex-mcp-swarm cancel [id...]
        codex-mcp-swarm gc [--dry-run]
+       codex-mcp-swarm check
+       codex-mcp-swarm completions bash | zsh | fish
+       codex-mcp-swarm man
        codex-mcp-swarm --help | --version
 
 An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
@@ -160,8 +296,14 @@ An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
   --max-parallel n        run at most n tasks at once, over all servers of a task directory
   --task-timeout seconds  end a task that runs longer; it has failed then
   --structured            give every tool an output schema and structured content
-  wait id...              wait for tasks, print their results; exit 0 if all completed
+  ps [-a] [-w]            show tasks and what they do; -a also old ones, -w until you end it
+  logs [-f] [id]          show what a task did; -f goes on until it has ended
+  wait [id...]            wait for tasks, print their results; exit 0 if all completed
+  cancel [id...]          end tasks and every process they started
   gc [--dry-run]          remove old tasks and worktrees now; no work is destroyed
+  check                   say what is missing or wrong, and how to register this program
+  completions shell       print what makes bash, zsh or fish complete these words
+  man                     show the manual; its source, where stdout is no terminal
   -h, --help              print this and exit
   -V, --version           print the version and exit
 
@@ -198,13 +340,41 @@ mod tests {
         assert_eq!(typed(""), Ok(Role::Serve(Flags::default())));
         assert_eq!(typed("--ephemeral --help"), Ok(Role::Help));
         assert_eq!(typed("-V"), Ok(Role::Version));
-        assert_eq!(typed("gc"), Ok(Role::Gc { dry_run: false }));
-        assert_eq!(typed("gc --dry-run"), Ok(Role::Gc { dry_run: true }));
-        assert_eq!(typed("wait a b"), Ok(Role::Wait(vec!["a".into(), "b".into()])));
         assert_eq!(
             typed("supervise 00c0ffee /d"),
             Ok(Role::Supervise("00c0ffee".into(), "/d".into()))
         );
+    }
+
+    #[test]
+    fn commands_take_their_switches_anywhere_behind_them() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        let logs = |task: Option<&str>, follow, raw| Command::Logs {
+            task: task.map(str::to_owned),
+            follow,
+            raw,
+        };
+        for (line, command) in [
+            ("ps", Command::Ps { all: false, form: Form::Table }),
+            ("ps -a --watch", Command::Ps { all: true, form: Form::Watch }),
+            ("ps -w", Command::Ps { all: false, form: Form::Watch }),
+            ("ps --json --all", Command::Ps { all: true, form: Form::Json }),
+            ("ps -q", Command::Ps { all: false, form: Form::Quiet }),
+            ("logs", logs(None, false, false)),
+            ("logs - -f", logs(Some("-"), true, false)),
+            ("logs --raw 1a --follow", logs(Some("1a"), true, true)),
+            ("wait", Command::Wait(Vec::new())),
+            ("wait a -", Command::Wait(ids(&["a", "-"]))),
+            ("cancel a b", Command::Cancel(ids(&["a", "b"]))),
+            ("gc", Command::Gc { dry_run: false }),
+            ("gc --dry-run", Command::Gc { dry_run: true }),
+            ("check", Command::Check),
+            ("completions zsh", Command::Completions(Shell::Zsh)),
+            ("man", Command::Man),
+        ] {
+            assert_eq!(typed(line), Ok(Role::Command(command)), "{line}");
+        }
+        assert_eq!(typed("logs 1a --help"), Ok(Role::Help));
     }
 
     #[test]
@@ -215,8 +385,14 @@ mod tests {
             ("--task-timeout 1h", "'1h'"),
             ("--task-timeout", "--task-timeout needs seconds"),
             ("-c model", "'model'"),
-            ("wait", "wait needs a task id"),
             ("wait 1a2b3c4d -x", "wait takes task ids, not '-x'"),
+            ("ps 1a2b3c4d", "ps takes --all, --watch, --json, --quiet, not '1a2b3c4d'"),
+            ("ps --json -w", "ps takes --watch or --json, not both"),
+            ("logs a b", "logs takes --follow, --raw, a task id, not 'b'"),
+            ("check now", "check takes nothing, not 'now'"),
+            ("completions", "completions needs bash, zsh or fish after it"),
+            ("completions csh", "not 'csh'"),
+            ("completions zsh bash", "completions takes bash, zsh or fish, not 'bash'"),
             ("-c =x", "'=x'"),
             ("-c --x=1", "'--x=1'"),
             ("--codex", "--codex needs a path"),

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    sys::heed_children();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     match cli::parse(words) {
         Err(usage) => {
@@ -37,33 +38,49 @@ fn main() -> ExitCode {
         Ok(Role::Help) => print(cli::HELP),
         Ok(Role::Version) => print(&format!("codex-mcp-swarm {}\n", mcp::VERSION)),
         Ok(Role::Serve(flags)) => serve(flags),
-        Ok(Role::Gc { dry_run }) => console::gc::run(&settings(cli::Flags::default()).0, dry_run),
-        Ok(Role::Wait(ids)) => console::wait::run(&settings(cli::Flags::default()).0, &ids),
+        Ok(Role::Command(command)) => {
+            let (settings, wrong, _) = environment(cli::Flags::default());
+            // that one tells what is wrong among all else, and writes no log
+            if command != cli::Command::Check {
+                tell(&settings, &wrong);
+            }
+            console::run(&settings, &wrong, &command)
+        }
         Ok(Role::Supervise(id, directory)) => supervise(&id, &directory),
     }
 }
 
 /// Prints a text on stdout.
 fn print(text: &str) -> ExitCode {
-    if console::print(text) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    console::print(text).map_or_else(
+        |why| {
+            log::say(&why);
+            ExitCode::FAILURE
+        },
+        |_| ExitCode::SUCCESS,
+    )
 }
 
-/// Reads the environment, sets the log up, and says what is wrong with the environment. Gives the
-/// directory this was started in, too.
-fn settings(flags: cli::Flags) -> (Settings, PathBuf) {
+/// Reads the environment. Gives what is wrong with it, and the directory this was started in, too.
+fn environment(flags: cli::Flags) -> (Settings, Vec<String>, PathBuf) {
     let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let (settings, wrong) = Settings::read(flags, |name| std::env::var(name).ok(), &here);
+    (settings, wrong, here)
+}
+
+/// Sets the log up, and says what is wrong with the environment.
+fn tell(settings: &Settings, wrong: &[String]) {
     log::set_up(settings.log.clone(), settings.log_level);
     for text in wrong {
-        log::say(&text);
-        log::warning(&text);
+        log::say(text);
+        log::warning(text);
     }
-    (settings, here)
 }
 
 /// Serves MCP until the client is gone.
 fn serve(flags: cli::Flags) -> ExitCode {
-    let (settings, here) = settings(flags);
+    let (settings, wrong, here) = environment(flags);
+    tell(&settings, &wrong);
     if std::io::stdin().is_terminal() {
         log::say("this is an MCP server; it reads JSON-RPC on stdin, one message per line");
         log::say("see 'codex-mcp-swarm --help' and 'man codex-mcp-swarm'; end it with Ctrl-D");
@@ -85,7 +102,8 @@ fn supervise(id: &str, directory: &str) -> ExitCode {
     };
     // before anything is said: it may be a place in the queue
     let place = sys::take_third_stream().ok();
-    let (settings, ..) = settings(cli::Flags::default());
+    let (settings, wrong, _) = environment(cli::Flags::default());
+    tell(&settings, &wrong);
     supervisor::run(&settings, &task::Store::new(directory), id, place);
     ExitCode::SUCCESS
 }

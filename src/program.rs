@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 /// How often to look for the end of a program where the system cannot tell of it.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// The most that is taken of what a program prints. A list of all files of the largest repositories is
+/// a tenth of it; what prints more will not end by itself.
+const MOST: usize = 256 << 20;
+
 /// How a program ended, and what it wrote.
 pub struct Ended {
     /// Its exit status.
@@ -35,8 +39,8 @@ pub fn find(name: &str, path: &str, here: &Path) -> Option<PathBuf> {
 }
 
 /// Starts a program and waits until it has ended and nobody holds its output open, but not for ever:
-/// when `patience` is over it is killed with all its group, and the error is `TimedOut`. What it
-/// prints goes into a file if one is given.
+/// when `patience` is over it is killed with all its group, and the error is `TimedOut`; so it is when it
+/// prints without end, and the error is `FileTooLarge`. What it prints goes into a file if one is given.
 pub fn finish(
     program: &mut Program,
     stdin: BorrowedFd<'_>,
@@ -73,12 +77,14 @@ pub fn finish(
                 *pipe = None;
             }
         }
-        if polled.is_err() || began.elapsed() >= patience {
+        let endless = taken.iter().any(|taken| taken.len() > MOST);
+        if polled.is_err() || endless || began.elapsed() >= patience {
             if let Some(leader) = child.pid() {
                 let _ = sys::kill_group(leader, Signal::Kill);
             }
             let _ = child.wait();
-            return Err(io::ErrorKind::TimedOut.into());
+            let why = if endless { io::ErrorKind::FileTooLarge } else { io::ErrorKind::TimedOut };
+            return Err(why.into());
         }
     }
     let status = child.wait()?;
@@ -128,6 +134,12 @@ mod tests {
             let why = run(line, Duration::from_millis(200)).err().expect(line);
             assert_eq!(why.kind(), io::ErrorKind::TimedOut, "{line}");
         }
+    }
+
+    #[test]
+    fn what_prints_without_end_is_killed() {
+        let why = run("exec cat /dev/zero", Duration::from_secs(120)).err().expect("no end");
+        assert_eq!(why.kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

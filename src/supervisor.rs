@@ -15,6 +15,7 @@ use crate::task::identity::{self, Process};
 use crate::task::retention::{self, Sweep};
 use crate::task::slots::{self, Slot, Turn};
 use crate::task::store::Part;
+use crate::task::times::Stamps;
 use crate::task::worktree::{self, Repository};
 use crate::task::{Id, Record, Status, Store, Worktree};
 use crate::{clock, log};
@@ -488,6 +489,8 @@ fn sweep(id: Id) -> bool {
 struct Relay {
     /// The transcript file.
     transcript: Option<File>,
+    /// When what is in it came.
+    stamps: Stamps,
     /// The line that has begun.
     lines: Lines,
     /// What the transcript says of the thread and the end of the turn; items are left out.
@@ -513,7 +516,8 @@ impl Relay {
         let lines = Lines::new(LINE_LIMIT);
         let said = Transcript::default();
         let (turn_began, missed, amid_line) = (false, false, false);
-        Relay { transcript, lines, said, turn_began, trouble, missed, amid_line }
+        let stamps = Stamps::new(store, id);
+        Relay { transcript, stamps, lines, said, turn_began, trouble, missed, amid_line }
     }
 
     /// Takes what codex has written, and gives `false` at its end. A full disk must not stop codex:
@@ -541,6 +545,7 @@ impl Relay {
         let amid_line = std::mem::replace(&mut self.amid_line, !bytes.ends_with(b"\n"));
         let Some(file) = &mut self.transcript else { return Ok(()) };
         if !self.missed {
+            self.stamps.stamp(file);
             return file.write_all(bytes);
         }
         let line_end = || bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
@@ -549,6 +554,7 @@ impl Relay {
         if !whole.is_empty() {
             // the end of the line that was cut
             file.write_all(b"\n")?;
+            self.stamps.stamp(file);
             file.write_all(whole)?;
             self.missed = false;
         }

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
@@ -37,12 +37,25 @@ pub enum Signal {
     Child,
     /// SIGKILL.
     Kill,
+    /// SIGWINCH: the terminal has another size.
+    Resize,
+    /// SIGTSTP: the person at the terminal wants it back for a while.
+    Pause,
+    /// SIGQUIT: Ctrl-\ at the terminal.
+    Quit,
 }
 
 impl Signal {
     /// Every signal that can be caught here.
-    const CATCHABLE: [Signal; 4] =
-        [Signal::Interrupt, Signal::Terminate, Signal::HangUp, Signal::Child];
+    const CATCHABLE: [Signal; 7] = [
+        Signal::Interrupt,
+        Signal::Terminate,
+        Signal::HangUp,
+        Signal::Child,
+        Signal::Resize,
+        Signal::Pause,
+        Signal::Quit,
+    ];
 
     /// The number that the system knows it by.
     fn number(self) -> libc::c_int {
@@ -52,6 +65,9 @@ impl Signal {
             Signal::HangUp => libc::SIGHUP,
             Signal::Child => libc::SIGCHLD,
             Signal::Kill => libc::SIGKILL,
+            Signal::Resize => libc::SIGWINCH,
+            Signal::Pause => libc::SIGTSTP,
+            Signal::Quit => libc::SIGQUIT,
         }
     }
 }
@@ -185,18 +201,17 @@ impl Program {
     /// A program with this process's environment. Its first word is its name.
     pub fn new(path: &OsStr, words: &[&OsStr]) -> io::Result<Program> {
         let c = |text: &OsStr| CString::new(text.as_bytes());
-        let mut program = Program {
+        let entry = |(name, value): (OsString, OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+        };
+        Ok(Program {
             path: c(path)?,
             words: words.iter().map(|word| c(word)).collect::<Result<_, _>>()?,
-            environment: Vec::new(),
+            environment: std::env::vars_os().map(entry).collect::<Result<_, _>>()?,
             directory: None,
             leads_group: false,
             ends_with_us: false,
-        };
-        for (name, value) in std::env::vars_os() {
-            program.set(&name, &value)?;
-        }
-        Ok(program)
+        })
     }
 
     /// Gives it a variable, in place of one that has this name.
@@ -261,6 +276,15 @@ impl Program {
         }
         let _ = child.wait();
         Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
+    }
+
+    /// Turns this process into the program. Returns only if that fails.
+    pub fn take_over(&self, streams: [BorrowedFd<'_>; 3]) -> io::Error {
+        let (words, environment) = (pointers(&self.words), pointers(&self.environment));
+        match duplicates(streams) {
+            Ok(streams) => self.become_it(&words, &environment, &streams, std::process::id()),
+            Err(why) => why,
+        }
     }
 
     /// Turns this process, which is the child as a rule, into the program. Returns only if that
@@ -449,6 +473,67 @@ fn block_signals() -> io::Result<libc::sigset_t> {
 fn set_signals(held_back: &libc::sigset_t) {
     // SAFETY: the set lives through the call, which reads it.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, held_back, std::ptr::null_mut()) };
+}
+
+/// Lets this process hear of the end of its children, should it have been started by one that did not
+/// want to: what is ignored stays so through exec, and nobody can wait for a child then.
+pub fn heed_children() {
+    // SAFETY: the default action is no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// Stops this process until somebody lets it go on, as SIGTSTP does that nobody catches: not at all
+/// where there is no shell that could.
+pub fn pause() {
+    // SAFETY: the default action is no code of ours.
+    let caught = unsafe { libc::signal(libc::SIGTSTP, libc::SIG_DFL) };
+    // SAFETY: raise(3) takes an integer; a stop leaves all memory as it is.
+    let _ = check(unsafe { libc::raise(libc::SIGTSTP) });
+    // SAFETY: what caught it before may do so again.
+    unsafe { libc::signal(libc::SIGTSTP, caught) };
+}
+
+/// The columns and rows of a terminal; `None` where there is none, or none that knows.
+pub fn terminal_size(terminal: BorrowedFd<'_>) -> Option<(usize, usize)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` lives through the call, which writes one winsize there (TIOCGWINSZ(2const)).
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) }).ok()?;
+    let size = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (size.0 > 0 && size.1 > 0).then_some(size)
+}
+
+/// How a terminal passes on what is typed: termios(3).
+pub struct TerminalModes {
+    /// As it was found.
+    found: libc::termios,
+}
+
+impl TerminalModes {
+    /// How it is now; `None` where there is no terminal.
+    pub fn of(terminal: BorrowedFd<'_>) -> Option<TerminalModes> {
+        // SAFETY: termios is plain integers, for which zero is a value.
+        let mut found: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: `found` lives through the call, which writes one termios there.
+        check(unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut found) }).ok()?;
+        Some(TerminalModes { found })
+    }
+
+    /// Lets every key be read at once, and shows none.
+    pub fn set_keys(&self, terminal: BorrowedFd<'_>) {
+        let mut modes = self.found;
+        modes.c_lflag &= !(libc::ICANON | libc::ECHO);
+        // SAFETY: `modes` lives through the call, which reads it.
+        let _ = check(unsafe {
+            libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, &raw const modes)
+        });
+    }
+
+    /// Makes it as it was.
+    pub fn restore(&self, terminal: BorrowedFd<'_>) {
+        let modes = &raw const self.found;
+        // SAFETY: as above.
+        let _ = check(unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, modes) });
+    }
 }
 
 /// The user whom this process acts for.
@@ -679,6 +764,8 @@ pub enum About {
     Arrivals,
     /// That somebody who could write to a file closes or unlinks it.
     Release,
+    /// That something was written to a file.
+    Growth,
 }
 
 impl Notices {
@@ -694,6 +781,7 @@ impl Notices {
             | match about {
                 About::Arrivals => libc::IN_MOVED_TO | libc::IN_ONLYDIR,
                 About::Release => libc::IN_CLOSE_WRITE | libc::IN_ATTRIB | libc::IN_DELETE_SELF,
+                About::Growth => libc::IN_MODIFY,
             };
         // SAFETY: `path` ends with a NUL and lives through the call; `fd` is open.
         check(unsafe { libc::inotify_add_watch(fd, path.as_ptr(), what) })?;
@@ -819,6 +907,36 @@ impl Signals {
     }
 }
 
+/// Whether this process may write to a file, or make files in a directory (access(2)).
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let mode = if path.is_dir() { libc::W_OK | libc::X_OK } else { libc::W_OK };
+    // SAFETY: `name` ends with a NUL and lives through the call.
+    check(unsafe { libc::access(name.as_ptr(), mode) }).map(drop)
+}
+
+/// What is left on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: u64,
+    /// Whether another file can be made.
+    pub file: bool,
+}
+
+/// What is left on the file system of a file (statvfs(3)).
+#[allow(clippy::useless_conversion, reason = "these numbers have other types elsewhere")]
+pub fn room(path: &Path) -> io::Result<Room> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain integers, for which zero is a value.
+    let mut left: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `name` ends with a NUL, and both live through the call, which writes one statvfs.
+    check(unsafe { libc::statvfs(name.as_ptr(), &raw mut left) })?;
+    let bytes = u64::from(left.f_bavail).saturating_mul(left.f_frsize.into());
+    // a file system that makes inodes as it needs them says that it has none at all
+    Ok(Room { bytes, file: left.f_files == 0 || left.f_favail > 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -941,6 +1059,17 @@ mod tests {
         std::fs::remove_dir_all(base).expect("cleaned up");
         assert_eq!(names(&[0; 16]), [""]);
         assert!(names(&[1; 40]).is_empty() && names(&[0; 15]).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_on_a_file_system_is_told() {
+        let base = std::env::temp_dir();
+        assert!(room(&base).is_ok_and(|left| left.bytes > 0 && left.file));
+        assert!(room(Path::new("/proc")).is_ok_and(|left| left == Room { bytes: 0, file: true }));
+        assert!(check_writable(&base).is_ok());
+        for path in ["/nowhere", "/nowhere\0"] {
+            assert!(room(Path::new(path)).is_err() && check_writable(Path::new(path)).is_err());
+        }
     }
 
     #[test]

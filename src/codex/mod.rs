@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod failure;
+pub mod story;
 pub mod toml;
 pub mod transcript;
 

@@ -14,6 +14,10 @@ const EXCERPT: usize = 200;
 /// The longest beginning of an error message that is kept, in characters.
 const CAUSE: usize = 2000;
 
+/// How many items are known that have begun and not ended. Codex runs a few at a time; a stream of
+/// nothing but beginnings must not take ever longer.
+pub(super) const BEGUN: usize = 256;
+
 /// How many warnings are kept; they tend to repeat.
 const WARNINGS: usize = 5;
 
@@ -158,7 +162,12 @@ impl Transcript {
         }
         match (begun, ended) {
             (Some(at), true) => drop(self.running.remove(at)),
-            (None, false) => self.running.push((id.to_owned(), label.clone())),
+            (None, false) => {
+                if self.running.len() == BEGUN {
+                    self.running.remove(0);
+                }
+                self.running.push((id.to_owned(), label.clone()));
+            }
             _ => {}
         }
         self.last_tool = Some(label);
@@ -211,13 +220,13 @@ pub fn is_item(line: &[u8]) -> bool {
 }
 
 /// The id of an item. A `web_search` has two, and only the first one is Codex's own numbering.
-fn first_id<'a>(item: &'a Value<'_>) -> &'a str {
+pub(super) fn first_id<'a>(item: &'a Value<'_>) -> &'a str {
     let members = item.as_object().unwrap_or_default();
     members.iter().find(|(key, _)| key == "id").and_then(|(_, id)| id.as_str()).unwrap_or_default()
 }
 
 /// What a tool call is called in one line, or nothing if the item is no tool call.
-fn label(kind: &str, item: &Value<'_>) -> Option<String> {
+pub(super) fn label(kind: &str, item: &Value<'_>) -> Option<String> {
     let text = |key| item.get(key).and_then(Value::as_str).unwrap_or_default();
     let (name, what) = match kind {
         "command_execution" => (Cow::Borrowed("exec_command"), inner_command(text("command"))),
@@ -238,7 +247,7 @@ fn label(kind: &str, item: &Value<'_>) -> Option<String> {
 }
 
 /// The command inside of `/bin/bash -lc '…'`, which is how Codex writes every one.
-fn inner_command(command: &str) -> String {
+pub(super) fn inner_command(command: &str) -> String {
     let shell = command.split_once(" -lc ").or_else(|| command.split_once(" -c "));
     let Some((_, script)) = shell.filter(|(shell, _)| !shell.contains(' ')) else {
         return command.to_owned();
@@ -260,7 +269,7 @@ pub fn excerpt(text: &str) -> String {
 }
 
 /// The first characters of a text, and a sign that there are more.
-fn beginning(text: &str, limit: usize) -> String {
+pub(super) fn beginning(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
@@ -313,6 +322,16 @@ mod tests {
         assert_eq!(transcript.last_tool.as_deref(), Some("exec_command(ls \"b\")"));
         let ended = fold(&(stream + "{\"type\":\"turn.completed\"}"));
         assert_eq!(ended.running, []);
+    }
+
+    #[test]
+    fn of_what_never_ends_not_all_is_kept() {
+        let begun = |number: usize| {
+            item("started", &format!(r#""id":"i{number}","type":"web_search","query":"q{number}""#))
+        };
+        let transcript = fold(&(0..1000).map(begun).collect::<Vec<_>>().concat());
+        assert_eq!((transcript.tools, transcript.running.len()), (1000, BEGUN));
+        assert_eq!(transcript.doing(), Some("web_search(q999)"));
     }
 
     #[test]

@@ -1,36 +1,28 @@
 //! `gc`: removes what is old now, and says what it does and why.
 
 use super::print;
+use crate::clock;
 use crate::settings::Settings;
 use crate::task::Store;
 use crate::task::retention::Sweep;
-use crate::{clock, log};
-use std::process::ExitCode;
 
 /// Cleans up, or only says what would be done.
-pub fn run(settings: &Settings, dry: bool) -> ExitCode {
-    let Some(max_age) = settings.max_age else {
-        log::say("CODEX_SWARM_TASK_MAX_AGE is no number of seconds, so nothing is old");
-        return ExitCode::FAILURE;
-    };
-    let store = Store::new(&settings.task_dir);
+pub fn run(settings: &Settings, store: &Store, dry: bool) -> Result<bool, String> {
+    let wrong = "CODEX_SWARM_TASK_MAX_AGE is no number of seconds, so nothing is old";
+    let max_age = settings.max_age.ok_or(wrong)?;
     if !store.directory().exists() {
-        print("there are no tasks\n");
-        return ExitCode::SUCCESS;
+        return print("there are no tasks\n").map(|_| true);
     }
-    if let Err(why) = store.open() {
-        log::say(&why.to_string());
-        return ExitCode::FAILURE;
-    }
+    store.open().map_err(|why| why.to_string())?;
     let (worktrees, now) = (settings.worktree_dir.as_path(), clock::wall());
-    let sweep = Sweep { store: &store, worktrees, max_age, now, dry, brief: false };
-    let mut said = 0;
+    let sweep = Sweep { store, worktrees, max_age, now, dry, brief: false };
+    let mut said = Ok(false);
     sweep.sweep(&mut |what| {
-        said += 1;
-        print(&format!("{what}\n"));
+        // whoever does not listen any more does not stop it
+        said = print(&format!("{what}\n")).map(|_| true);
     });
-    if said == 0 {
-        print("nothing is old enough to go\n");
+    if !said? {
+        print("nothing is old enough to go\n")?;
     }
-    ExitCode::SUCCESS
+    Ok(true)
 }

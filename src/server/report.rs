@@ -44,7 +44,7 @@ pub struct View<'a> {
 }
 
 /// A number of things: `1 file`, `2 files`.
-fn plural(count: u64, thing: &str) -> String {
+pub fn plural(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 

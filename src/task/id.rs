@@ -44,6 +44,18 @@ impl Ids {
     pub fn contains(&self, id: Id) -> bool {
         self.0.binary_search(&id).is_ok()
     }
+
+    /// Adds an id.
+    pub fn insert(&mut self, id: Id) {
+        if let Err(at) = self.0.binary_search(&id) {
+            self.0.insert(at, id);
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl From<Vec<Id>> for Ids {
@@ -98,9 +110,11 @@ mod tests {
 
     #[test]
     fn ids_are_kept_once_and_found() {
-        let ids = Ids::from(vec![Id(5), Id(1), Id(3), Id(5)]);
+        let mut ids = Ids::from(vec![Id(5), Id(1), Id(5)]);
+        ids.insert(Id(3));
+        ids.insert(Id(1));
         assert_eq!(ids.0, [Id(1), Id(3), Id(5)]);
-        assert!(ids.contains(Id(3)) && !ids.contains(Id(4)));
+        assert!(ids.contains(Id(3)) && !ids.contains(Id(4)) && ids.len() == 3);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod retention;
 pub mod slots;
 pub mod spool;
 pub mod store;
+pub mod times;
 pub mod worktree;
 
 pub use group::Group;

@@ -160,13 +160,9 @@ impl Sweep<'_> {
 /// The message of the commit that holds what a task left: the first line of its prompt, and which
 /// task and thread it was.
 pub fn message(store: &Store, record: &Record) -> Vec<String> {
-    let mut begin = vec![0; 4096];
-    let read = sys::open_own(&store.path(record.id, Part::Prompt))
-        .and_then(|mut prompt| std::io::Read::read(&mut prompt, &mut begin));
-    begin.truncate(read.unwrap_or(0));
-    let prompt = String::from_utf8_lossy(&begin);
-    let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
-    let mut subject: String = first.unwrap_or("What a Codex task left").chars().take(72).collect();
+    let title = store.title(record.id);
+    let title = title.as_deref().unwrap_or("What a Codex task left");
+    let mut subject: String = title.chars().take(72).collect();
     subject.retain(|c| !c.is_control() && c != char::REPLACEMENT_CHARACTER);
     if record.status == Status::Failed {
         subject.push_str(" (failed)");

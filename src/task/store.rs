@@ -22,6 +22,8 @@ pub enum Part {
     Prompt,
     /// The transcript: codex's stdout, verbatim.
     Stdout,
+    /// When it came: see [`super::times`].
+    Times,
     /// codex's stderr.
     Stderr,
     /// The text that replaces Codex's base instructions.
@@ -43,6 +45,7 @@ impl Part {
             Part::Meta => "meta",
             Part::Prompt => "prompt",
             Part::Stdout => "stdout",
+            Part::Times => "times",
             Part::Stderr => "stderr",
             Part::Instructions => "instructions",
             Part::Schema => "schema.json",
@@ -197,6 +200,21 @@ impl Store {
         }
     }
 
+    /// The first 4 KiB of a task's prompt.
+    pub fn beginning(&self, id: Id) -> Option<String> {
+        let mut begin = vec![0; 4096];
+        let read = sys::open_own(&self.path(id, Part::Prompt))
+            .and_then(|mut prompt| prompt.read(&mut begin));
+        begin.truncate(read.ok()?);
+        Some(String::from_utf8_lossy(&begin).into_owned())
+    }
+
+    /// The first line of a task's prompt that is not blank, if it stands in its beginning.
+    pub fn title(&self, id: Id) -> Option<String> {
+        let prompt = self.beginning(id)?;
+        prompt.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    }
+
     /// Where a group is.
     fn group_path(&self, id: LongId) -> PathBuf {
         self.directory.join(format!("{id}.group"))
@@ -262,6 +280,7 @@ impl Store {
         for part in [
             Part::Prompt,
             Part::Stdout,
+            Part::Times,
             Part::Stderr,
             Part::Instructions,
             Part::Schema,

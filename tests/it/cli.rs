@@ -22,6 +22,11 @@ fn help_and_version_go_to_stdout_and_exit_0() {
         "--ephemeral",
         "--codex",
         "--structured",
+        " ps ",
+        " logs ",
+        " wait ",
+        " cancel ",
+        " gc ",
         "--help",
         "--version",
     ] {
@@ -49,6 +54,10 @@ fn a_usage_error_says_what_and_points_to_help_and_exits_2() {
         (&["--ephemeral=1"], "--ephemeral"),
         (&["surplus"], "surplus"),
         (&["--structured", "--nope"], "--nope"),
+        (&["ps", "1a2b3c4d"], "1a2b3c4d"),
+        (&["ps", "-w", "--json"], "--json"),
+        (&["logs", "-x"], "-x"),
+        (&["cancel", "--all"], "--all"),
     ] {
         let output = run(&dir, words);
         let errors = String::from_utf8(output.stderr).unwrap();

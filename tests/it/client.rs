@@ -4,9 +4,9 @@
 //! Where there is no Codex CLI these tests pass as those of `real` do.
 
 use crate::json::Value;
+use crate::readme::{listed_words, registration};
 use crate::real::{Real, body};
 use crate::support::*;
-use crate::tidy::{listed_words, registration};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;

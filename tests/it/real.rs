@@ -178,11 +178,17 @@ impl Real {
 
     /// A server on the real Codex, past its handshake.
     pub fn server(&self) -> Server<'_> {
+        self.server_with(&[])
+    }
+
+    /// The same with more flags.
+    pub fn server_with(&self, flags: &[&str]) -> Server<'_> {
         let mut command = self.dir.command();
         command
             .env("CODEX_HOME", self.dir.path("codex-home"))
             .args(["--skip-git-repo-check", "--codex"])
-            .arg(&self.codex);
+            .arg(&self.codex)
+            .args(flags);
         let mut server = Server::spawn(&self.dir, command);
         server.initialize();
         server

@@ -501,7 +501,7 @@ impl<'d> Soak<'d> {
         let (mut interim, mut alone) = (Vec::new(), Vec::new());
         for name in names.map(|entry| entry.file_name().into_string().unwrap()) {
             match name.split_once('.') {
-                Some((id, "prompt" | "stdout" | "stderr" | "answer")) => {
+                Some((id, "prompt" | "stdout" | "times" | "stderr" | "answer")) => {
                     if !self.dir.task_file(id, "meta").exists() {
                         alone.push(name);
                     }

@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+pub use super::git::check_version as check_git;
 pub use commit::{commit, write_diff};
 pub use make::Repository;
 pub use remove::{Outcome, remove};
