@@ -42,6 +42,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long codex has to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How often to look for what a task has left, where a process may not have shown what it is.
+const DOUBT: u32 = 5;
+
 /// How long a grandchild may hold stdout open after codex ended.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -468,16 +471,17 @@ fn signal_group(child: &Child, signal: Signal) {
 }
 
 /// Kills every process that carries the task's mark: codex puts each command into a session of its
-/// own, where no group signal reaches it. Looks again until none is left, for they may have forked;
-/// `false` if some are left, or cannot be found on this system.
+/// own, where no group signal reaches it. Looks again until none is left, for they may have forked,
+/// and a few times more where one may have hidden; `false` if some are left, or cannot be found on
+/// this system.
 fn sweep(id: Id) -> bool {
     let mark = format!("{MARK}={id}");
-    for _ in 0..50 {
+    for look in 0..50 {
         let Some(left) = identity::marked(&mark) else { return false };
-        if left.is_empty() {
+        if left.processes.is_empty() && (!left.doubtful || look >= DOUBT) {
             return true;
         }
-        for process in left {
+        for process in left.processes {
             let _ = process.signal(Signal::Kill);
         }
         std::thread::sleep(Duration::from_millis(10));

@@ -135,19 +135,31 @@ fn start_and_state(line: &[u8]) -> Option<(u64, char)> {
     Some((fields.nth(18)?.parse().ok()?, state))
 }
 
-/// The processes that carry `NAME=value` in their environment, this one not among them. `None` where
-/// there is no /proc to look into.
-pub fn marked(variable: &str) -> Option<Vec<Process>> {
+/// Who carries a variable in its environment, as far as that can be seen.
+pub struct Marked {
+    /// The processes, this one not among them.
+    pub processes: Vec<Process>,
+    /// There is one that has no environment at all: for a moment that is so amid execve(2).
+    pub doubtful: bool,
+}
+
+/// The processes that carry `NAME=value` in their environment. `None` where there is no /proc to look
+/// into.
+pub fn marked(variable: &str) -> Option<Marked> {
     let numbers = fs::read_dir("/proc").ok()?.flatten();
+    let mut doubtful = false;
     let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let marked = pids.filter_map(|pid| {
         // the process first, its environment after: what is found is then its own
         let process = Process::of(pid);
         let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        // a thread of the kernel and a zombie have none, and no program either
+        doubtful |= environment.is_empty() && fs::read_link(format!("/proc/{pid}/exe")).is_ok();
         let carries = environment.split(|b| *b == 0).any(|entry| entry == variable.as_bytes());
         (carries && process.alive()).then_some(process)
     });
-    Some(marked.collect())
+    let processes = marked.collect();
+    Some(Marked { processes, doubtful })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Cancelling: it is quick, it is thorough, and it rewrites no history.
 
+use crate::scarce::set_mode;
 use crate::support::*;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -191,4 +192,22 @@ fn a_record_that_names_a_stranger_never_leads_to_a_signal() {
     assert!(stranger.try_wait().unwrap().is_none(), "the stranger was signalled");
     stranger.kill().unwrap();
     stranger.wait().unwrap();
+}
+
+#[test]
+fn what_turns_into_another_program_all_the_time_is_ended_too() {
+    let dir = Dir::new();
+    let mut server = dir.server();
+    let again = dir.write("work/again", "#!/bin/sh\nexec \"$0\"\n");
+    set_mode(&again, 0o755);
+    let start = "sh setsid ./again < /dev/null > /dev/null 2>&1 3<&- &";
+    for number in 0..25 {
+        let id = server.launch(&format!("begin\n{start}\nmark on{number}\nwait-for never"));
+        dir.marked(&format!("on{number}"));
+        server.ok("codex_cancel", &format!(r#"{{"task_id":"{id}"}}"#));
+        // amid an exec(2) a process has no environment, here either
+        for _ in 0..30 {
+            gone(&mark_of(&id));
+        }
+    }
 }
