@@ -514,7 +514,7 @@ fn another_program_of_the_name_on_path_is_told() {
     told.one("codex-mcp-swarm", &parts);
     assert_eq!(told.exit, Some(0));
     fs::remove_file(&other).unwrap();
-    symlink(env!("CARGO_BIN_EXE_codex-mcp-swarm"), &other).unwrap();
+    symlink(tested_program(), &other).unwrap();
     check(&dir, WELL).one("codex-mcp-swarm", &["ok: "]);
 }
 
@@ -535,7 +535,7 @@ fn the_registrations_hold_for_any_path_when_pasted() {
     let dir = Dir::new();
     let place = dir.make("it's \"here\" $HOME \\ & so");
     let program = place.join("codex-mcp-swarm");
-    fs::copy(env!("CARGO_BIN_EXE_codex-mcp-swarm"), &program).unwrap();
+    fs::copy(tested_program(), &program).unwrap();
     let plain = command(&dir, WELL);
     let mut command = Command::new(&program);
     command.arg("check").env_clear().stdin(Stdio::null()).current_dir(dir.path("work"));
@@ -580,7 +580,7 @@ fn words_have_colours_only_on_a_terminal_that_has_them() {
     let on_terminal = |variables: &[(&str, &str)]| {
         let plain = command(&dir, WELL);
         let mut command = Command::new("script");
-        let line = format!("{} check", env!("CARGO_BIN_EXE_codex-mcp-swarm"));
+        let line = format!("{} check", tested_program());
         command.args(["-qec", &line, "/dev/null"]).env_clear().stdin(Stdio::null());
         command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("SHELL", "/bin/sh").envs(variables.iter().copied());

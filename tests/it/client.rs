@@ -36,7 +36,7 @@ fn register(real: &Real, instead: &[(&str, Option<&str>)]) {
     let names: Vec<&str> = names.filter(|name| !matches!(*name, "HOME" | "PATH")).collect();
     let codex = ["--skip-git-repo-check", "--codex", real.codex.to_str().unwrap()];
     let own = [
-        ("command", quoted(env!("CARGO_BIN_EXE_codex-mcp-swarm"))),
+        ("command", quoted(tested_program())),
         ("args", longer(&keys["args"], &codex)),
         ("env_vars", longer(&keys["env_vars"], &names)),
     ];

@@ -15,7 +15,7 @@ fn on_a_terminal(dir: &Dir, programs: &[(&str, &str)]) -> Output {
         let path = dir.write(&format!("bin/{name}"), text);
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let line = format!("env PATH={} {} man", bin.display(), env!("CARGO_BIN_EXE_codex-mcp-swarm"));
+    let line = format!("env PATH={} {} man", bin.display(), tested_program());
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).stdin(Stdio::null());
     script.env("TMPDIR", dir.path("out")).env("SHELL", "/bin/sh").env("HOME", dir.path("home"));

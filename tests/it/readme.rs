@@ -353,7 +353,7 @@ impl Machine {
         let machine = Machine { dir, cwd };
         machine.furnish(&project);
         if !at_home {
-            let ours = Path::new(env!("CARGO_BIN_EXE_codex-mcp-swarm"));
+            let ours = Path::new(tested_program());
             let installed = machine.dir.path("home/.local/bin/codex-mcp-swarm");
             // a program knows its place, which a symbolic link would not be
             let linked = fs::hard_link(ours, &installed);

@@ -93,7 +93,7 @@ impl Somebody {
             chown(dir.path(&name), Some(user), Some(user)).unwrap();
         }
         let somebody = Somebody(Some(user));
-        let program = env!("CARGO_BIN_EXE_codex-mcp-swarm");
+        let program = tested_program();
         let mut trial = somebody.wrap(Command::new(program));
         let can = trial.arg("--version").output().is_ok_and(|output| output.status.success());
         if !can {

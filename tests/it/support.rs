@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -54,6 +55,15 @@ pub fn processes_with(entry: &str) -> Vec<String> {
             format!("{} {}", process.display(), String::from_utf8_lossy(&line).replace('\0', " "))
         })
         .collect()
+}
+
+/// The program that is tested: the one that cargo has built, or another that a variable names.
+pub fn tested_program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = env!("CARGO_BIN_EXE_codex-mcp-swarm").to_owned();
+        std::env::var("CODEX_SWARM_TEST_PROGRAM").unwrap_or(built)
+    })
 }
 
 /// One file of every process that lets us read it.
@@ -206,7 +216,7 @@ impl Dir {
 
     /// The program, with nothing in its environment but this directory and PATH.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_codex-mcp-swarm"));
+        let mut command = Command::new(tested_program());
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
