@@ -1,5 +1,7 @@
 //! Bytes cut into lines. Only 0x0A ends a line; what the bytes mean is not known here.
 
+use std::io::BufRead;
+
 /// Puts lines together out of pieces that come as they like.
 #[derive(Debug)]
 pub struct Lines {
@@ -40,32 +42,40 @@ impl Lines {
 
     /// Takes the next piece of the stream, and gives each line that it completes, with its place.
     pub fn feed(&mut self, mut piece: &[u8], mut each: impl FnMut(u64, Line<'_>)) {
-        while let Some(end) = piece.iter().position(|b| *b == b'\n') {
-            let (head, tail) = piece.split_at(end);
+        while let Some((head, tail)) = cut(piece) {
             if self.begun.is_empty() && self.overlong.is_none() && head.len() <= self.limit {
                 each(self.at, Line::Whole(head));
                 self.at += as_u64(head.len()) + 1;
             } else {
                 self.extend(head);
-                self.finish(&mut each);
+                self.complete(&mut each);
                 self.at += 1;
             }
-            piece = tail.get(1..).unwrap_or_default();
+            piece = tail;
         }
         self.extend(piece);
+        if self.begun.is_empty() {
+            // one long line must not keep its memory for good; until the next one it may
+            self.begun = Vec::new();
+        }
     }
 
     /// The stream has ended: gives the last line if it had no end.
     pub fn finish(&mut self, mut each: impl FnMut(u64, Line<'_>)) {
+        self.complete(&mut each);
+        self.begun = Vec::new();
+    }
+
+    /// Gives the line that has begun.
+    fn complete(&mut self, each: &mut impl FnMut(u64, Line<'_>)) {
         let length = self.pending();
-        // a new buffer each time: one long line must not keep its memory for good
-        let begun = std::mem::take(&mut self.begun);
         match self.overlong.take() {
             Some(length) => each(self.at, Line::Overlong(length)),
-            None if !begun.is_empty() => each(self.at, Line::Whole(&begun)),
+            None if !self.begun.is_empty() => each(self.at, Line::Whole(&self.begun)),
             None => {}
         }
         self.at += length;
+        self.begun.clear();
     }
 
     /// Adds to the line that has begun.
@@ -81,6 +91,14 @@ impl Lines {
     }
 }
 
+/// What stands before the first line end, and what behind it. std skips to a byte by words; a search
+/// by `position` goes byte by byte.
+fn cut(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = bytes;
+    let skipped = rest.skip_until(b'\n').unwrap_or_default();
+    Some((bytes.get(..skipped)?.strip_suffix(b"\n")?, rest))
+}
+
 /// A length as a place in a stream.
 fn as_u64(length: usize) -> u64 {
     length.try_into().unwrap_or(u64::MAX)
@@ -91,7 +109,7 @@ mod tests {
     use super::*;
 
     /// The lines of `text`, fed in pieces of `size` bytes, overlong ones as their length.
-    fn cut(text: &[u8], size: usize, limit: usize) -> Vec<(u64, String)> {
+    fn lines_of(text: &[u8], size: usize, limit: usize) -> Vec<(u64, String)> {
         let mut lines = Lines::new(limit);
         let mut all = Vec::new();
         let mut each = |at, line: Line<'_>| {
@@ -119,14 +137,14 @@ mod tests {
             (31, "last".to_owned()),
         ];
         for size in 1..=text.len() {
-            assert_eq!(cut(text, size, 10), expected, "pieces of {size}");
+            assert_eq!(lines_of(text, size, 10), expected, "pieces of {size}");
         }
     }
 
     #[test]
     fn a_stream_that_ends_with_a_line_has_no_line_more() {
-        assert_eq!(cut(b"a\n", 9, 9), [(0, "a".to_owned())]);
-        assert_eq!(cut(b"", 9, 9), []);
-        assert_eq!(cut(b"12345\n1234", 3, 4), [(0, "<5>".to_owned()), (6, "1234".to_owned())]);
+        assert_eq!(lines_of(b"a\n", 9, 9), [(0, "a".to_owned())]);
+        assert_eq!(lines_of(b"", 9, 9), []);
+        assert_eq!(lines_of(b"12345\n1234", 3, 4), [(0, "<5>".to_owned()), (6, "1234".to_owned())]);
     }
 }
