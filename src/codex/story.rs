@@ -3,7 +3,7 @@
 //! What Codex repeats (a plan that has not changed, the command at its end) is told once. Texts are
 //! as Codex gave them: who shows them has to see to it that they do no harm.
 
-use super::transcript::{BEGUN, beginning, excerpt, first_id, inner_command, label};
+use super::transcript::{BEGUN, as_text, beginning, excerpt, first_id, inner_command, label};
 use crate::json::{self, Value};
 use crate::lines::Line;
 use crate::task::Usage;
@@ -58,7 +58,7 @@ impl Story {
                 return vec![(Tone::Notice, format!("a line of {length} bytes is left out"))];
             }
         };
-        let text = String::from_utf8_lossy(bytes);
+        let text = as_text(bytes);
         let event = json::parse(text.as_bytes()).ok();
         let told = event.as_ref().and_then(|event| self.event(event, when));
         told.unwrap_or_else(|| match text.trim() {

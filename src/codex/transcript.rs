@@ -21,6 +21,9 @@ pub(super) const BEGUN: usize = 256;
 /// How many warnings are kept; they tend to repeat.
 const WARNINGS: usize = 5;
 
+/// What can be long in an item and is of no interest here.
+const UNREAD: [&str; 2] = ["aggregated_output", "result"];
+
 /// What a transcript says up to the last line that was folded.
 #[derive(Debug, Default, PartialEq)]
 pub struct Transcript {
@@ -79,9 +82,8 @@ impl Transcript {
                 return self.warn(&format!("a line of {length} bytes was too long to be read"));
             }
         };
-        // bytes that are no UTF-8 must not cost the line; they become U+FFFD
-        let text = String::from_utf8_lossy(bytes);
-        let Ok(event) = json::parse(text.as_bytes()) else {
+        let text = as_text(bytes);
+        let Ok(event) = json::parse_but(&text, &UNREAD) else {
             // Codex prints JSON only; what else stands there is from what it runs, or cut off
             return;
         };
@@ -195,8 +197,8 @@ impl Transcript {
 
     /// The words of the answer, out of the line that stands at [`Transcript::answer`].
     pub fn message_in(line: &[u8]) -> Option<String> {
-        let text = String::from_utf8_lossy(line);
-        let event = json::parse(text.as_bytes()).ok()?;
+        let line = as_text(line);
+        let event = json::parse_but(&line, &UNREAD).ok()?;
         Some(event.get("item")?.get("text")?.as_str()?.to_owned())
     }
 
@@ -211,6 +213,12 @@ impl Transcript {
         };
         Verdict { status, inferred }
     }
+}
+
+/// A line as text. Bytes that are no UTF-8 must not cost the line; they become U+FFFD.
+pub(super) fn as_text(line: &[u8]) -> Cow<'_, str> {
+    // std's lossy reading goes byte by byte also where nothing is wrong
+    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
 }
 
 /// Whether a line can only be an item. Codex writes an event's type first, and an item is no

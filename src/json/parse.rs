@@ -29,145 +29,168 @@ impl fmt::Display for Error {
 pub fn parse(text: &[u8]) -> Result<Value<'_>, Error> {
     let text = std::str::from_utf8(text)
         .map_err(|e| Error { at: e.valid_up_to(), what: "text that is not UTF-8" })?;
-    let mut parser = Parser { text, at: 0 };
-    parser.skip_space();
-    let value = parser.value(0)?;
-    parser.skip_space();
-    match parser.peek() {
-        None => Ok(value),
-        Some(_) => Err(parser.error("something after the end of the value")),
-    }
+    parse_but(text, &[])
 }
 
+/// As [`parse`], but of the outermost object and those right in it the members so called are left out:
+/// what they hold must be JSON too, and is not kept.
+pub fn parse_but<'a>(text: &'a str, left_out: &[&str]) -> Result<Value<'a>, Error> {
+    let mut parser = Parser { text, at: 0, left_out, skims: false };
+    let mut value = Value::Null;
+    parser.all(&mut value).map(|()| value).map_err(|what| Error { at: parser.at, what })
+}
+
+/// What was wrong where the parser stands.
+type Wrong = &'static str;
+
+/// It is that there is no more.
+const EARLY: Wrong = "the text ends too early";
+
 /// The place the parser stands at.
-struct Parser<'a> {
+struct Parser<'a, 'b> {
     /// The whole text.
     text: &'a str,
     /// The next byte to read.
     at: usize,
+    /// The members that are not kept.
+    left_out: &'b [&'b str],
+    /// Inside of one of them: nothing is kept.
+    skims: bool,
 }
 
-impl<'a> Parser<'a> {
+#[allow(clippy::inline_always, reason = "where the size counts, nothing else is taken for a wish")]
+impl<'a> Parser<'a, '_> {
     /// The next byte, if there is one.
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// An error at the place where the parser stands.
-    fn error(&self, what: &'static str) -> Error {
-        Error { at: self.at, what }
+    /// The next byte behind white space, of which JSON has four characters.
+    #[inline(always)]
+    fn next(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// Takes the next byte behind white space, if it is this one.
+    fn takes(&mut self, byte: u8) -> bool {
+        let there = self.next() == Some(byte);
+        self.at += usize::from(there);
+        there
     }
 
     /// The text from `from` to here. Both always stand beside an ASCII byte.
+    #[inline(always)]
     fn since(&self, from: usize) -> &'a str {
         self.text.get(from..self.at).unwrap_or("")
     }
 
-    /// Skips the four characters that are white space in JSON.
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    /// Reads the whole text.
+    fn all(&mut self, value: &mut Value<'a>) -> Result<(), Wrong> {
+        self.value(0, value)?;
+        match self.next() {
+            None => Ok(()),
+            Some(_) => Err("something after the end of the value"),
         }
     }
 
-    /// Reads a value that begins here; `depth` arrays and objects are open around it.
-    fn value(&mut self, depth: u32) -> Result<Value<'a>, Error> {
-        match self.peek() {
-            Some(b'"') => self.string().map(Value::String),
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'n') => self.word("null", Value::Null),
-            Some(_) => Err(self.error("a value was expected")),
-            None => Err(self.error("the text ends too early")),
-        }
+    /// Reads the value that comes next into `value`: handed back as a result it would be moved once
+    /// more, and slowly. `depth` arrays and objects are open around it.
+    fn value(&mut self, depth: u32, value: &mut Value<'a>) -> Result<(), Wrong> {
+        *value = match self.next() {
+            Some(b'"') => Value::String(self.string()?),
+            Some(b'{') => Value::Object(self.object(depth)?),
+            Some(b'[') => Value::Array(self.array(depth)?),
+            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
+            Some(b't') => self.word("true", Value::Bool(true))?,
+            Some(b'f') => self.word("false", Value::Bool(false))?,
+            Some(b'n') => self.word("null", Value::Null)?,
+            Some(_) => return Err("a value was expected"),
+            None => return Err(EARLY),
+        };
+        Ok(())
     }
 
     /// Reads one of the three words.
-    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, Error> {
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, Wrong> {
         if self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()))
         {
             self.at += word.len();
             Ok(value)
         } else {
-            Err(self.error("a value was expected"))
+            Err("a value was expected")
         }
     }
 
     /// Steps into an array or object.
-    fn open(&mut self, depth: u32) -> Result<u32, Error> {
+    fn open(&mut self, depth: u32) -> Result<u32, Wrong> {
         if depth == DEPTH {
-            return Err(self.error("nested too deep"));
+            return Err("nested too deep");
         }
         self.at += 1;
-        self.skip_space();
         Ok(depth + 1)
     }
 
     /// After an element: `true` at a comma, `false` at the end.
-    fn more(&mut self, end: u8, what: &'static str) -> Result<bool, Error> {
-        self.skip_space();
-        match self.peek() {
-            Some(b',') => {
-                self.at += 1;
-                self.skip_space();
-                Ok(true)
-            }
-            Some(b) if b == end => {
-                self.at += 1;
-                Ok(false)
-            }
-            Some(_) => Err(self.error(what)),
-            None => Err(self.error("the text ends too early")),
+    fn more(&mut self, end: u8, what: Wrong) -> Result<bool, Wrong> {
+        if self.takes(b',') {
+            Ok(true)
+        } else if self.takes(end) {
+            Ok(false)
+        } else {
+            Err(self.peek().map_or(EARLY, |_| what))
         }
     }
 
     /// Reads an array.
-    fn array(&mut self, depth: u32) -> Result<Value<'a>, Error> {
+    fn array(&mut self, depth: u32) -> Result<Vec<Value<'a>>, Wrong> {
         let depth = self.open(depth)?;
         let mut items = Vec::new();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(Value::Array(items));
-        }
-        loop {
-            items.push(self.value(depth)?);
-            if !self.more(b']', "a comma or the array's end was expected")? {
-                return Ok(Value::Array(items));
+        let mut more = !self.takes(b']');
+        while more {
+            let mut item = Value::Null;
+            self.value(depth, &mut item)?;
+            if !self.skims {
+                items.push(item);
             }
+            more = self.more(b']', "a comma or the array's end was expected")?;
         }
+        Ok(items)
     }
 
     /// Reads an object.
-    fn object(&mut self, depth: u32) -> Result<Value<'a>, Error> {
+    fn object(&mut self, depth: u32) -> Result<Vec<(Cow<'a, str>, Value<'a>)>, Wrong> {
         let depth = self.open(depth)?;
         let mut members = Vec::new();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(Value::Object(members));
-        }
-        loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.error("a member's name was expected"));
+        let mut more = !self.takes(b'}');
+        while more {
+            if self.next() != Some(b'"') {
+                return Err("a member's name was expected");
             }
             let key = self.string()?;
-            self.skip_space();
-            if self.peek() != Some(b':') {
-                return Err(self.error("a colon was expected"));
+            if !self.takes(b':') {
+                return Err("a colon was expected");
             }
-            self.at += 1;
-            self.skip_space();
-            members.push((key, self.value(depth)?));
-            if !self.more(b'}', "a comma or the object's end was expected")? {
-                return Ok(Value::Object(members));
+            let outer = self.skims;
+            self.skims |= depth <= 2 && self.left_out.contains(&&*key);
+            let mut value = Value::Null;
+            self.value(depth, &mut value)?;
+            if !self.skims {
+                members.push((key, value));
             }
+            self.skims = outer;
+            more = self.more(b'}', "a comma or the object's end was expected")?;
         }
+        Ok(members)
     }
 
     /// Reads a number and keeps it as it is written.
-    fn number(&mut self) -> Result<Value<'a>, Error> {
+    fn number(&mut self) -> Result<&'a str, Wrong> {
         let from = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -188,50 +211,53 @@ impl<'a> Parser<'a> {
             }
             self.digits()?;
         }
-        Ok(Value::Number(self.since(from)))
+        Ok(self.since(from))
     }
 
     /// Skips one digit or more.
-    fn digits(&mut self) -> Result<(), Error> {
+    fn digits(&mut self) -> Result<(), Wrong> {
         let from = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if from == self.at { Err(self.error("a digit was expected")) } else { Ok(()) }
+        if from == self.at { Err("a digit was expected") } else { Ok(()) }
     }
 
     /// Reads a string; it is borrowed unless something in it is escaped.
-    fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+    fn string(&mut self) -> Result<Cow<'a, str>, Wrong> {
         self.at += 1;
         let mut from = self.at;
         let mut unescaped = String::new();
         loop {
             self.at += plain(self.text.as_bytes().get(self.at..).unwrap_or_default());
+            let piece = self.since(from);
             match self.peek() {
                 Some(b'"') => {
-                    let tail = self.since(from);
                     self.at += 1;
                     return Ok(if unescaped.is_empty() {
-                        Cow::Borrowed(tail)
+                        Cow::Borrowed(piece)
                     } else {
-                        unescaped.push_str(tail);
+                        unescaped.push_str(piece);
                         Cow::Owned(unescaped)
                     });
                 }
                 Some(b'\\') => {
-                    unescaped.push_str(self.since(from));
                     self.at += 1;
-                    unescaped.push(self.escape()?);
+                    let escaped = self.escape()?;
+                    if !self.skims {
+                        unescaped.push_str(piece);
+                        unescaped.push(escaped);
+                    }
                     from = self.at;
                 }
-                Some(_) => return Err(self.error("a control character in a string")),
-                None => return Err(self.error("the text ends too early")),
+                Some(_) => return Err("a control character in a string"),
+                None => return Err(EARLY),
             }
         }
     }
 
     /// Reads what follows a backslash.
-    fn escape(&mut self) -> Result<char, Error> {
+    fn escape(&mut self) -> Result<char, Wrong> {
         let simple = match self.peek() {
             Some(b'u') => {
                 self.at += 1;
@@ -243,15 +269,15 @@ impl<'a> Parser<'a> {
             Some(b'r') => '\r',
             Some(b'b') => '\u{8}',
             Some(b'f') => '\u{c}',
-            Some(_) => return Err(self.error("an unknown escape")),
-            None => return Err(self.error("the text ends too early")),
+            Some(_) => return Err("an unknown escape"),
+            None => return Err(EARLY),
         };
         self.at += 1;
         Ok(simple)
     }
 
     /// Reads the four digits of a `\u` escape, and the low surrogate behind a high one.
-    fn unicode(&mut self) -> Result<char, Error> {
+    fn unicode(&mut self) -> Result<char, Wrong> {
         let first = self.hex4()?;
         if let 0xD800..=0xDBFF = first {
             let behind = self.text.as_bytes().get(self.at..).unwrap_or_default();
@@ -271,12 +297,11 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads four hexadecimal digits.
-    fn hex4(&mut self) -> Result<u32, Error> {
+    fn hex4(&mut self) -> Result<u32, Wrong> {
         let mut value = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|b| char::from(b).to_digit(16));
-            value =
-                value * 16 + digit.ok_or(self.error("four hexadecimal digits were expected"))?;
+            value = value * 16 + digit.ok_or("four hexadecimal digits were expected")?;
             self.at += 1;
         }
         Ok(value)
@@ -290,23 +315,25 @@ fn plain(text: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     /// 0x80 in each byte.
     const HIGHS: u64 = ONES << 7;
-    // For bytes below 0x80 the subtraction borrows exactly where a byte is below `n`; bytes above
-    // are masked out by `!x`. A false mark can only stand above a true one.
-    let below = |x: u64, n: u64| x.wrapping_sub(ONES.wrapping_mul(n)) & !x & HIGHS;
-    let equal = |x: u64, byte: u8| below(x ^ ONES.wrapping_mul(u64::from(byte)), 1);
+    // A subtraction borrows where a byte is below `n`, and may borrow from the byte above then: a
+    // false mark can only stand above a true one. Bytes from 0x80 on are masked out.
+    let below = |x: u64, n: u64| x.wrapping_sub(ONES * n);
+    // with its second bit turned, `"` is the one byte that joins those below 0x20
+    let marks = |x: u64| {
+        (below(x ^ (ONES * 2), 0x21) | below(x ^ (ONES * u64::from(b'\\')), 1)) & !x & HIGHS
+    };
 
-    let mut done = 0;
-    for chunk in text.chunks_exact(8) {
-        let x = chunk.try_into().map_or(0, u64::from_le_bytes);
-        let marks = below(x, 0x20) | equal(x, b'"') | equal(x, b'\\');
+    let mut rest = text;
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let marks = marks(u64::from_le_bytes(*word));
         if marks != 0 {
-            return done + usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
+            let clear = usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
+            return text.len() - rest.len() + clear;
         }
-        done += 8;
+        rest = behind;
     }
     let special = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
-    let tail = text.get(done..).unwrap_or_default();
-    done + tail.iter().position(special).unwrap_or(tail.len())
+    text.len() - rest.len() + rest.iter().position(special).unwrap_or(rest.len())
 }
 
 #[cfg(test)]
@@ -424,6 +451,20 @@ mod tests {
         assert_eq!(value.get("n").and_then(Value::as_f64), Some(1.0));
         assert_eq!(value.get("big").and_then(Value::as_u64), Some(9_007_199_254_740_993));
         assert_eq!(value.get("absent"), None);
+    }
+
+    #[test]
+    fn what_is_left_out_is_read_all_the_same() {
+        let but = |text: &str| parse_but(text, &["big", "b"]).map(|value| value.to_json());
+        assert_eq!(
+            but(r#"{"a":1,"b\u0069g":"\n","c":{"b":[{"x":[]}],"d":{"b":2}},"b":{"c":[null]}}"#),
+            Ok(r#"{"a":1,"c":{"d":{"b":2}}}"#.to_owned())
+        );
+        assert_eq!(but(r#"{"b":"\x"}"#).map_err(|e| e.at), Err(7));
+        assert_eq!(but(r#"{"b":[1,]}"#).map_err(|e| e.at), Err(8));
+        let deep = |n: usize| format!("{{\"b\":{}{}}}", "[".repeat(n), "]".repeat(n));
+        assert_eq!(but(&deep(127)), Ok("{}".to_owned()));
+        assert!(but(&deep(128)).is_err());
     }
 
     #[test]
