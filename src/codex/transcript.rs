@@ -272,13 +272,19 @@ pub(super) fn inner_command(command: &str) -> String {
 
 /// The beginning of a text, on one line.
 pub fn excerpt(text: &str) -> String {
-    let short: String = beginning(text, EXCERPT).chars().map(visible).collect();
-    short.trim().to_owned()
+    let mut short = beginning(text, EXCERPT);
+    if short.chars().any(char::is_control) {
+        short = short.chars().map(visible).collect();
+    }
+    let words = short.trim();
+    if words.len() < short.len() { words.to_owned() } else { short }
 }
 
 /// The first characters of a text, and a sign that there are more.
 pub(super) fn beginning(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
+    // no text has more characters than bytes
+    let more = if text.len() > limit { text.char_indices().nth(limit) } else { None };
+    match more {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
