@@ -49,7 +49,7 @@ const DOUBT: u32 = 5;
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// The longest line that is looked into here; items, which can be longer, are not.
-const LINE_LIMIT: usize = 256 << 10;
+const LINE_LIMIT: usize = 64 << 10;
 
 /// Starts this very program, even where its file was replaced since, as the supervisor of a task.
 /// One that has a supervisor already, or had one, gets none: what it left is ended.
