@@ -322,7 +322,7 @@ fn append(out: &mut Vec<u8>, piece: &str) {
 
 /// How many bytes from the start of `text` stand for themselves in a string. Eight at a time: a
 /// transcript is mostly long strings.
-fn plain(text: &[u8]) -> usize {
+pub(super) fn plain(text: &[u8]) -> usize {
     /// 0x01 in each byte.
     const ONES: u64 = 0x0101_0101_0101_0101;
     /// 0x80 in each byte.

@@ -1,31 +1,33 @@
 //! JSON text, written straight into one buffer: no tree is built to be written.
 
 use super::Value;
+use super::parse::plain;
 
 /// Appends `text` as a JSON string. Only `"`, `\` and what lies below U+0020 is escaped.
 pub fn quote(out: &mut String, text: &str) {
     out.reserve(text.len() + 2);
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
-        let (plain, from) = rest.split_at(at);
+    loop {
+        let (plain, from) = rest.split_at(plain(rest.as_bytes()));
         out.push_str(plain);
         let mut chars = from.chars();
-        match chars.next() {
-            Some('"') => out.push_str("\\\""),
-            Some('\\') => out.push_str("\\\\"),
-            Some('\n') => out.push_str("\\n"),
-            Some('\r') => out.push_str("\\r"),
-            Some('\t') => out.push_str("\\t"),
-            Some(control) => {
-                out.push_str(if control < '\u{10}' { "\\u000" } else { "\\u001" });
-                out.extend(char::from_digit(u32::from(control) & 15, 16));
-            }
-            None => {}
+        let Some(special) = chars.next() else { break };
+        let letter = match special {
+            '"' | '\\' => special,
+            '\n' => 'n',
+            '\r' => 'r',
+            '\t' => 't',
+            _ => 'u',
+        };
+        out.push('\\');
+        out.push(letter);
+        if letter == 'u' {
+            out.push_str(if special < '\u{10}' { "000" } else { "001" });
+            out.extend(char::from_digit(u32::from(special) & 15, 16));
         }
         rest = chars.as_str();
     }
-    out.push_str(rest);
     out.push('"');
 }
 
