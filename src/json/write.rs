@@ -81,8 +81,15 @@ impl Object<'_> {
 
     /// An integer member.
     pub fn int(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
-        let text = value.into().to_string();
-        self.raw(key, &text)
+        let value = value.into();
+        // none has more than 64 bits, and std writes those with less code
+        let digits = u64::try_from(value.unsigned_abs()).unwrap_or(u64::MAX).to_string();
+        let out = self.key(key);
+        if value < 0 {
+            out.push('-');
+        }
+        out.push_str(&digits);
+        self
     }
 
     /// A boolean member.
