@@ -491,6 +491,8 @@ fn sweep(id: Id) -> bool {
 
 /// The way of codex's output into the transcript.
 struct Relay {
+    /// Where a piece of the output is read into.
+    room: Vec<u8>,
     /// The transcript file.
     transcript: Option<File>,
     /// When what is in it came.
@@ -521,19 +523,28 @@ impl Relay {
         let said = Transcript::default();
         let (turn_began, missed, amid_line) = (false, false, false);
         let stamps = Stamps::new(store, id);
-        Relay { transcript, stamps, lines, said, turn_began, trouble, missed, amid_line }
+        let room = vec![0; 64 << 10];
+        Relay { room, transcript, stamps, lines, said, turn_began, trouble, missed, amid_line }
     }
 
     /// Takes what codex has written, and gives `false` at its end. A full disk must not stop codex:
     /// its work goes on, only what it says meanwhile is lost, and that is told.
     fn pass_on(&mut self, stdout: &mut File, server: &mut Server) -> bool {
-        let mut piece = [0; 64 << 10];
-        let bytes = match stdout.read(&mut piece) {
-            Ok(0) => return false,
-            Ok(count) => piece.get(..count).unwrap_or_default(),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return true,
-            Err(_) => return false,
+        let mut room = std::mem::take(&mut self.room);
+        let more = match stdout.read(&mut room) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.take(room.get(..count).unwrap_or_default(), server);
+                true
+            }
+            Err(e) => e.kind() == io::ErrorKind::Interrupted,
         };
+        self.room = room;
+        more
+    }
+
+    /// Takes a piece of what codex has written.
+    fn take(&mut self, bytes: &[u8], server: &mut Server) {
         if let Err(why) = self.write(bytes) {
             self.trouble = Some(format!("the transcript is not whole: {why}"));
             self.missed = true;
@@ -541,7 +552,6 @@ impl Relay {
         let (said, turn_began) = (&mut self.said, &mut self.turn_began);
         self.lines.feed(bytes, |at, line| look_at(said, turn_began, at, line));
         server.tell(MORE_OUTPUT);
-        true
     }
 
     /// Adds to the transcript. After a loss it goes on with the next whole line.

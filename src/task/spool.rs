@@ -32,13 +32,15 @@ impl Spool {
             other => other?,
         };
         file.seek(SeekFrom::Start(self.lines.end()))?;
-        let mut piece = [0; 64 << 10];
+        // mostly there is an event or two; where there is much more it is read in larger pieces
+        let mut piece = vec![0; 4 << 10];
         loop {
             let count = file.read(&mut piece)?;
-            if count == 0 {
+            self.lines.feed(piece.get(..count).unwrap_or_default(), &mut each);
+            if count < piece.len() {
                 return Ok(());
             }
-            self.lines.feed(piece.get(..count).unwrap_or_default(), &mut each);
+            piece.resize(64 << 10, 0);
         }
     }
 
