@@ -4,7 +4,7 @@
 //! written, and a log that cannot be written never stops the program. It is the one piece of global
 //! state, because a line may come from anywhere.
 
-use crate::{clock, sys};
+use crate::{clock, files};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -68,8 +68,8 @@ pub fn line(level: Level, text: &str) {
     let open = || {
         // a directory that was there before may be anybody's: only the file must be ours
         let made = log.path.parent().filter(|parent| !parent.exists());
-        made.map(sys::private_directory).transpose()?;
-        sys::append_own(&log.path)
+        made.map(files::private_directory).transpose()?;
+        files::append_own(&log.path)
     };
     if let Ok(file) = file.get_or_insert_with(open) {
         let text = text.replace(|c: char| c.is_control(), " ");

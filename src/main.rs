@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod codex;
 mod console;
+mod files;
 mod json;
 mod lines;
 mod log;

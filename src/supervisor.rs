@@ -8,6 +8,7 @@
 
 use crate::codex::command::MARK;
 use crate::codex::transcript::{Transcript, is_item};
+use crate::files;
 use crate::lines::{Line, Lines};
 use crate::settings::Settings;
 use crate::sys::{self, Child, PollFd, Program, Signal, Signals};
@@ -284,7 +285,7 @@ fn write_diff(store: &Store, id: Id, worktree: &Worktree) -> Result<(), String> 
     if worktree.changes.is_none() {
         return Ok(());
     }
-    let file = sys::create_own(&store.path(id, Part::Diff)).map_err(|why| why.to_string())?;
+    let file = files::create_own(&store.path(id, Part::Diff)).map_err(|why| why.to_string())?;
     worktree::write_diff(worktree, &file)
 }
 
@@ -303,8 +304,8 @@ fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
         let path = store.path(record.id, part);
         open(&path).map_err(|why| format!("cannot open {}: {why}", path.display()))
     };
-    let prompt = file(Part::Prompt, sys::open_own)?;
-    let stderr = file(Part::Stderr, sys::append_own)?;
+    let prompt = file(Part::Prompt, files::open_own)?;
+    let stderr = file(Part::Stderr, files::append_own)?;
     let start = || {
         let words: Vec<&OsStr> = record.command.iter().map(OsStr::new).collect();
         let mut program = Program::new(OsStr::new(name), &words)?;
@@ -515,7 +516,7 @@ impl Relay {
     /// Makes the transcript file.
     fn open(store: &Store, id: Id) -> Relay {
         let path = store.path(id, Part::Stdout);
-        let (transcript, trouble) = match sys::append_own(&path) {
+        let (transcript, trouble) = match files::append_own(&path) {
             Ok(file) => (Some(file), None),
             Err(why) => (None, Some(format!("cannot write {}: {why}", path.display()))),
         };

@@ -7,12 +7,12 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -23,6 +23,20 @@ use std::time::Duration;
 /// The most bytes that a write to a pipe takes whole, and so without blocking once poll(2) said
 /// that it is writable (pipe(7)).
 pub const PIPE_BUF: usize = libc::PIPE_BUF;
+
+/// For open(2): a link in the last place is refused.
+pub const NO_LINK: i32 = libc::O_NOFOLLOW;
+
+/// For open(2): nothing is waited for, as the other end of a pipe.
+pub const AT_ONCE: i32 = libc::O_NONBLOCK;
+
+/// For open(2): what is no directory is refused.
+pub const A_DIRECTORY: i32 = libc::O_DIRECTORY;
+
+/// Whether something could not be opened because it is a link, or no directory.
+pub fn is_of_another_kind(why: &io::Error) -> bool {
+    matches!(why.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR))
+}
 
 /// The signals this program sends or catches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -542,50 +556,6 @@ pub fn user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Makes a directory for the user alone, its parents too, and refuses one that others could have
-/// put there or can look into: a link, another owner, any bit for group or others.
-pub fn private_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    check_private(path)
-}
-
-/// Refuses a directory that is not the user's alone, or that others could put another in place of.
-pub fn check_private(path: &Path) -> io::Result<()> {
-    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| {
-        match e.raw_os_error() {
-            Some(libc::ELOOP | libc::ENOTDIR) => {
-                io::Error::other("it is a link or no directory; name the directory itself")
-            }
-            _ => e,
-        }
-    })?;
-    let status = directory.metadata()?;
-    if status.uid() != user() {
-        let why = format!("it belongs to user {}, and this is user {}", status.uid(), user());
-        return Err(io::Error::other(why));
-    }
-    if status.mode() & 0o077 != 0 {
-        let why = format!("others can get at it (mode {:o}); chmod 700 it", status.mode() & 0o777);
-        return Err(io::Error::other(why));
-    }
-    check_parent(path)
-}
-
-/// Refuses a place in a directory where others could put something else there.
-pub fn check_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().map(Path::metadata).transpose()?;
-    let safe = parent.is_none_or(|parent| {
-        let by_others = parent.mode() & 0o022 != 0 && parent.mode() & 0o1000 == 0;
-        !by_others && (parent.uid() == user() || parent.uid() == 0)
-    });
-    if safe {
-        Ok(())
-    } else {
-        Err(io::Error::other("others can replace it: see its parent's mode"))
-    }
-}
-
 /// Waits until nobody else holds the lock on a file, and takes it. It is held as long as any copy of
 /// this descriptor is open, in whichever process (flock(2)).
 pub fn lock(file: &File) -> io::Result<()> {
@@ -635,28 +605,10 @@ pub fn locked_byte(file: &File, from: u32, to: u32) -> io::Result<Option<u32>> {
     Ok((lock.l_type != free).then_some(at.clamp(from, to)))
 }
 
-/// Opens a file of ours for reading; what is no file, as a link or a pipe, is refused.
-pub fn open_own(path: &Path) -> io::Result<File> {
-    let file = open_at_once(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
-}
-
-/// Makes a file for the user alone, where none was before.
-pub fn create_own(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
-}
-
 /// Whether something failed only because this process, or the machine, has not enough of something
 /// at the moment.
 pub fn is_shortage(why: &io::Error) -> bool {
     matches!(why.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
-}
-
-/// Opens a file of ours for writing over what is in it; a link in its place is refused.
-pub fn rewrite_own(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    OpenOptions::new().write(true).custom_flags(flags).open(path)
 }
 
 /// Makes a FIFO for the user alone, where nothing was before, and opens it for both ends: fifo(7).
@@ -675,27 +627,6 @@ pub fn take_third_stream() -> io::Result<File> {
     // SAFETY: both descriptors are open, and nothing here keeps what stderr was before.
     check(unsafe { libc::dup2(nothing.as_raw_fd(), libc::STDERR_FILENO) })?;
     Ok(file)
-}
-
-/// Opens a file of ours for reading without waiting for anything; a link in its place is refused.
-pub fn open_at_once(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-/// Opens a file for the user alone, to write at its end; a link in its place is refused, and so is
-/// another user's file.
-pub fn append_own(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    // a pipe in its place must not hold us up
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    options.append(true).create(true).mode(0o600).custom_flags(flags);
-    let file = options.open(path)?;
-    if file.metadata()?.uid() == user() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("the file belongs to another user"))
-    }
 }
 
 /// What poll(2) is asked about one descriptor, and what it said.
@@ -1022,7 +953,8 @@ mod tests {
     #[test]
     fn a_lock_on_a_byte_is_no_lock_on_another_and_ones_own_is_not_seen() {
         let path = std::env::temp_dir().join(format!("swarm-bytes-{}", std::process::id()));
-        let file = append_own(&path).expect("it is made");
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).open(&path).expect("it is made");
         for at in [0, 7, u32::MAX] {
             lock_byte(&file, at).expect("nobody else has it");
             assert_eq!(locked_byte(&file, 0, u32::MAX).expect("it can be asked"), None);
@@ -1050,9 +982,9 @@ mod tests {
 
         let path = base.join("1a2b3c4d.meta");
         let mut release = Notices::of(About::Release, &path).expect("it is watched");
-        drop(open_own(&path).expect("it is opened"));
+        drop(File::open(&path).expect("it is opened"));
         assert!(release.take().is_empty(), "a reader");
-        drop(append_own(&path).expect("it is opened"));
+        drop(OpenOptions::new().append(true).open(&path).expect("it is opened"));
         assert!(!release.take().is_empty(), "a writer");
         std::fs::remove_file(&path).expect("it is removed");
         assert!(!release.take().is_empty(), "its name is gone");
@@ -1070,22 +1002,5 @@ mod tests {
         for path in ["/nowhere", "/nowhere\0"] {
             assert!(room(Path::new(path)).is_err() && check_writable(Path::new(path)).is_err());
         }
-    }
-
-    #[test]
-    fn a_directory_that_others_reach_is_refused() {
-        use std::os::unix::fs::{PermissionsExt, symlink};
-        let base = std::env::temp_dir().join(format!("swarm-private-{}", std::process::id()));
-        let path = base.join("a/b");
-        private_directory(&path).expect("it is made");
-        private_directory(&path).expect("it is ours");
-        let open = std::fs::Permissions::from_mode(0o710);
-        std::fs::set_permissions(&path, open).expect("chmod");
-        let why = private_directory(&path).expect_err("group may enter").to_string();
-        assert!(why.contains("710") && why.contains("chmod 700"), "{why}");
-        symlink(&base, base.join("link")).expect("a link is made");
-        let why = private_directory(&base.join("link")).expect_err("a link").to_string();
-        assert!(why.contains("link"), "{why}");
-        std::fs::remove_dir_all(base).expect("cleaned up");
     }
 }

@@ -3,6 +3,7 @@
 
 use super::text::{Look, Paint, clean};
 use super::{registration, show};
+use crate::files;
 use crate::json::{self, Value};
 use crate::program::{self, Ended};
 use crate::server::watched::Watched;
@@ -139,7 +140,7 @@ pub fn run(settings: &Settings, wrong: &[String], store: &Store) -> Result<bool,
     );
     check_place(&mut report, LOG, &settings.log, "CODEX_SWARM_LOG");
     check_place(&mut report, "task directory", &settings.task_dir, "CODEX_SWARM_TASK_DIR");
-    if sys::check_private(&settings.task_dir).is_ok() {
+    if files::check_private(&settings.task_dir).is_ok() {
         check_tasks(&mut report, store);
     }
     let config = one_line(&config.display().to_string());
@@ -281,7 +282,7 @@ fn check_login(report: &mut Report, codex: &str, config: &Path) -> bool {
 /// must not hold us up.
 fn beginning(config: &Path) -> io::Result<String> {
     let mut text = Vec::new();
-    sys::open_own(&fs::canonicalize(config)?)?.take(1 << 20).read_to_end(&mut text)?;
+    files::open_own(&fs::canonicalize(config)?)?.take(1 << 20).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -433,7 +434,7 @@ fn nearest(matter: &str, path: &Path) -> Result<PathBuf, String> {
             }
         })
     } else {
-        sys::check_private(path)
+        files::check_private(path)
     };
     let mut near = path;
     match there {
@@ -445,7 +446,7 @@ fn nearest(matter: &str, path: &Path) -> Result<PathBuf, String> {
                 return Err(format!("{} is no directory", near.display()));
             }
             if matter != LOG && path.parent() == Some(near) {
-                sys::check_parent(path).map_err(|why| why.to_string())?;
+                files::check_parent(path).map_err(|why| why.to_string())?;
             }
         }
         there => there.map_err(|why| why.to_string())?,

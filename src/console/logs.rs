@@ -6,9 +6,10 @@ use super::{show, show_bytes};
 use crate::clock::{self, span};
 use crate::codex::story::{Story, Tone};
 use crate::codex::transcript::excerpt;
+use crate::files;
 use crate::lines::Line;
 use crate::server::watched::Watched;
-use crate::sys::{self, About, Notices};
+use crate::sys::{About, Notices};
 use crate::task::spool::Spool;
 use crate::task::store::Part;
 use crate::task::times::Times;
@@ -158,7 +159,7 @@ impl Teller {
             read.map_err(|why| cannot_read(&why))?;
             return page.end();
         }
-        let mut file = match sys::open_own(transcript) {
+        let mut file = match files::open_own(transcript) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(true),
             file => file.map_err(|why| cannot_read(&why))?,
         };

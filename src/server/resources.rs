@@ -4,12 +4,12 @@ use super::core::Server;
 use super::open::Subject;
 use super::report::{self, View};
 use super::watched;
+use crate::files;
 use crate::json::{self, Object, Value};
 use crate::mcp::tool::Tool;
 use crate::mcp::{self, RESOURCES, Revision};
 use crate::rpc::Error;
 use crate::settings;
-use crate::sys;
 use crate::task::store::Part;
 use crate::task::{Id, Store};
 use std::fmt::Write;
@@ -196,7 +196,7 @@ pub(super) fn no_resource(uri: &str, revision: Revision) -> Error {
 
 /// The beginning of a file of a task, at most `limit` bytes.
 fn beginning(store: &Store, id: Id, part: Part, limit: u64) -> std::io::Result<String> {
-    let file = sys::open_own(&store.path(id, part))?;
+    let file = files::open_own(&store.path(id, part))?;
     let whole = file.metadata()?.len() <= limit;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;

@@ -2,8 +2,9 @@
 
 use crate::codex::failure::Evidence;
 use crate::codex::{Failure, Transcript};
+use crate::files;
 use crate::log;
-use crate::sys::{self, Signal};
+use crate::sys::Signal;
 use crate::task::identity::{Life, Process};
 use crate::task::spool::Spool;
 use crate::task::store::Part;
@@ -252,7 +253,7 @@ impl Watched {
 /// The end of one of a task's files, at most `limit` bytes, from the start of a line if it is cut.
 pub fn tail(store: &Store, id: Id, part: Part, limit: u64) -> String {
     let read = || {
-        let mut file = sys::open_own(&store.path(id, part))?;
+        let mut file = files::open_own(&store.path(id, part))?;
         let from = file.metadata()?.len().saturating_sub(limit);
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();

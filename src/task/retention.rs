@@ -3,6 +3,7 @@
 use super::store::Part;
 use super::worktree::{self, Outcome};
 use super::{Id, Ids, Record, Status, Store, Worktree};
+use crate::files;
 use crate::sys;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -41,7 +42,7 @@ impl Sweep<'_> {
 
     /// Looks the directory through, unless somebody else does so. Says what was done, and why.
     pub fn sweep(&self, tell: &mut dyn FnMut(String)) {
-        let Ok(stamp) = sys::append_own(&self.store.directory().join(STAMP)) else { return };
+        let Ok(stamp) = files::append_own(&self.store.directory().join(STAMP)) else { return };
         if !sys::try_lock(&stamp) {
             return tell("somebody else is cleaning up".into());
         }

@@ -7,6 +7,7 @@
 //! the FIFO of the one before it to be closed; only the first counts who runs.
 
 use super::{Id, Store};
+use crate::files;
 use crate::sys::{self, About, Notices};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -56,7 +57,7 @@ impl News {
 /// the supervisor gets it as its stderr.
 pub fn queue_up(store: &Store, id: Id, asked: u64, number: u64) -> io::Result<File> {
     let queue = queue(store);
-    sys::private_directory(&queue)?;
+    files::private_directory(&queue)?;
     let interim = queue.join(format!(".{id}"));
     // open before anybody can see it, or it would be taken for one that a dead one left
     let place = sys::create_fifo(&interim)?;
@@ -78,15 +79,15 @@ pub fn take(
             return Ok(Turn::Others(news));
         }
         if !running.exists() {
-            sys::append_own(&running)?;
+            files::append_own(&running)?;
         }
         // watched before they are counted: who ends in between is told
         let news = Notices::of(About::Release, &running).map_or(News::None, News::Running);
-        if count(&sys::open_own(&running)?, limit)? >= limit {
+        if count(&files::open_own(&running)?, limit)? >= limit {
             return Ok(Turn::Others(news));
         }
     }
-    let file = sys::append_own(&running)?;
+    let file = files::append_own(&running)?;
     sys::lock_byte(&file, id.number())?;
     if limit.is_some() {
         // only now may the next one count
@@ -134,7 +135,7 @@ fn those_before(store: &Store, id: Id) -> Vec<PathBuf> {
 /// What tells that somebody gives up this place; `None` if nobody holds it. Then it is removed:
 /// its holder was killed, or leaves just now.
 fn held(path: &Path) -> Option<News> {
-    let mut place = sys::open_at_once(path).ok()?;
+    let mut place = files::open_at_once(path).ok()?;
     match place.read(&mut [0]) {
         // somebody has it open; nobody ever writes there
         Err(why) if why.kind() == io::ErrorKind::WouldBlock => Some(News::Place(place)),

@@ -1,7 +1,7 @@
 //! A task's transcript as a stream that is read once: each call goes on where the last one stopped.
 
+use crate::files;
 use crate::lines::{Line, Lines};
-use crate::sys;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ impl Spool {
     /// Gives every line that was completed since the last call, with its place in the file. A file
     /// that is not there is one without lines.
     pub fn read(&mut self, mut each: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
-        let mut file = match sys::open_own(&self.path) {
+        let mut file = match files::open_own(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
@@ -53,7 +53,7 @@ impl Spool {
 
     /// The `length` bytes that stand at a place in the file.
     pub fn span(&self, at: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut file = sys::open_own(&self.path)?;
+        let mut file = files::open_own(&self.path)?;
         file.seek(SeekFrom::Start(at))?;
         let mut bytes = Vec::new();
         file.take(length).read_to_end(&mut bytes)?;

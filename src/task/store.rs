@@ -1,6 +1,7 @@
 //! The task directory: what files a task has, and how they are made, replaced and read.
 
 use super::{Group, Id, LongId, Record};
+use crate::files;
 use crate::sys;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -74,12 +75,12 @@ impl Store {
 
     /// Makes the directory if it is not there, and refuses one that is not ours alone.
     pub fn open(&self) -> io::Result<()> {
-        sys::private_directory(&self.directory).map_err(|why| self.unusable(&why))
+        files::private_directory(&self.directory).map_err(|why| self.unusable(&why))
     }
 
     /// Refuses a directory that is there and not ours alone: what is written in it would be believed.
     pub fn check(&self) -> io::Result<()> {
-        match sys::check_private(&self.directory) {
+        match files::check_private(&self.directory) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(self.unusable(&why)),
             _ => Ok(()),
         }
@@ -124,7 +125,7 @@ impl Store {
 
     /// Makes a file of a task that it has not got yet.
     pub fn create(&self, id: Id, part: Part, content: &[u8]) -> io::Result<()> {
-        sys::create_own(&self.path(id, part))?.write_all(content)
+        files::create_own(&self.path(id, part))?.write_all(content)
     }
 
     /// Replaces a task's record as a whole: whoever reads it sees the old one or the new one. A
@@ -159,7 +160,7 @@ impl Store {
         let interim = self.directory.join(format!(".{id}.{}", std::process::id()));
         // whoever moves it has it alone
         fs::rename(self.path(id, Part::Spare), &interim)?;
-        let written = sys::rewrite_own(&interim).and_then(|mut file| {
+        let written = files::rewrite_own(&interim).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.set_len(text.len().try_into().unwrap_or(u64::MAX))?;
             file.sync_data()
@@ -203,7 +204,7 @@ impl Store {
     /// The first 4 KiB of a task's prompt.
     pub fn beginning(&self, id: Id) -> Option<String> {
         let mut begin = vec![0; 4096];
-        let read = sys::open_own(&self.path(id, Part::Prompt))
+        let read = files::open_own(&self.path(id, Part::Prompt))
             .and_then(|mut prompt| prompt.read(&mut begin));
         begin.truncate(read.ok()?);
         Some(String::from_utf8_lossy(&begin).into_owned())
@@ -296,17 +297,17 @@ impl Store {
 /// What is in a file of ours that holds a record.
 fn read_own(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    sys::open_own(path)?.take(RECORD_LIMIT).read_to_end(&mut text)?;
+    files::open_own(path)?.take(RECORD_LIMIT).read_to_end(&mut text)?;
     Ok(text)
 }
 
 /// Writes a file anew.
 fn write_through(interim: &Path, content: &[u8], durable: bool) -> io::Result<()> {
-    let mut file = sys::create_own(interim).or_else(|e| {
+    let mut file = files::create_own(interim).or_else(|e| {
         // left by a process of the same pid that was killed between two lines of ours
         if e.kind() == io::ErrorKind::AlreadyExists {
             fs::remove_file(interim)?;
-            sys::create_own(interim)
+            files::create_own(interim)
         } else {
             Err(e)
         }

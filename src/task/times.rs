@@ -6,7 +6,7 @@
 use super::store::{Part, Store};
 use super::{Id, spool::Spool};
 use crate::lines::Line;
-use crate::{clock, sys};
+use crate::{clock, files};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct Stamps {
 impl Stamps {
     /// The stamps of a transcript that nothing was written to yet.
     pub fn new(store: &Store, id: Id) -> Stamps {
-        Stamps { file: sys::append_own(&store.path(id, Part::Times)).ok(), last: 0 }
+        Stamps { file: files::append_own(&store.path(id, Part::Times)).ok(), last: 0 }
     }
 
     /// Something has come that is about to be written to the transcript: who sees it there shall see
@@ -110,13 +110,13 @@ mod tests {
         for (place, moment) in [(0, 1000), (49, 1000), (50, 1200), (u64::MAX, 1200)] {
             assert_eq!(times.at(place), Some(moment), "{place}");
         }
-        let mut file = sys::append_own(&store.path(id, Part::Times)).expect("the file");
+        let mut file = files::append_own(&store.path(id, Part::Times)).expect("the file");
         file.write_all(b"300\n").expect("more");
         assert_eq!((times.at(59), times.at(60)), (Some(1200), Some(1300)));
         store.remove(id);
 
         let mut stamps = Stamps::new(&store, id);
-        let mut transcript = sys::append_own(&store.path(id, Part::Stdout)).expect("a file");
+        let mut transcript = files::append_own(&store.path(id, Part::Stdout)).expect("a file");
         for ago in [PRECISION, 0] {
             stamps.stamp(&transcript);
             transcript.write_all(b"ten bytes\n").expect("it is written");

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// The modules from low to high: a file knows its own module and those in the rows above it.
-const RANKS: [&[&str]; 14] = [
+const RANKS: [&[&str]; 15] = [
     &["json", "sys", "clock", "lines", "cli"],
-    &["log", "rpc", "program"],
+    &["files", "rpc", "program"],
+    &["log"],
     &["task", "settings", "mcp"],
     &["codex"],
     &["supervisor", "server::watched", "server::open"],
@@ -123,7 +124,7 @@ fn each_file_says_first_what_it_is_and_stays_short() {
         let program = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         let length = program.lines().count();
         // all that is unsafe has to stand in one file
-        let limit = if name == "sys.rs" { 1000 } else { 700 };
+        let limit = if name == "sys.rs" { 900 } else { 700 };
         assert!(length <= limit, "{name} has {length} lines");
     }
 }

@@ -2,7 +2,7 @@
 //! copied in. What was half made is taken back.
 
 use super::{Worktree, lock};
-use crate::sys;
+use crate::files;
 use crate::task::Id;
 use crate::task::git::{self, Git};
 use std::ffi::{OsStr, OsString};
@@ -91,7 +91,7 @@ impl Repository {
     pub fn make(&self, worktree: &mut Worktree) -> Result<String, String> {
         let path = PathBuf::from(&worktree.path);
         let parent = path.parent().unwrap_or(Path::new("/"));
-        sys::private_directory(parent).map_err(|why| {
+        files::private_directory(parent).map_err(|why| {
             format!("cannot use the worktree directory {}: {why}", parent.display())
         })?;
         self.add(worktree)?;

@@ -7,6 +7,7 @@ mod make;
 mod remove;
 
 use super::Id;
+use crate::files;
 use crate::json::{Object, Value};
 use crate::sys;
 use std::fs::{self, File};
@@ -92,7 +93,7 @@ impl Worktree {
 
     /// As [`Worktree::occupy`], but `None` if another task works in it.
     fn occupy_now(&self) -> Option<File> {
-        let file = sys::append_own(&Path::new(&self.git_dir).join(IN_USE)).ok()?;
+        let file = files::append_own(&Path::new(&self.git_dir).join(IN_USE)).ok()?;
         sys::try_lock(&file).then_some(file)
     }
 
@@ -172,7 +173,7 @@ fn lock(git_dir: &Path) -> Result<Rc<File>, String> {
 
 /// Opens a file that is there to be locked, and waits until it is.
 fn locked(path: &Path) -> Result<File, String> {
-    let locked = sys::append_own(path).and_then(|file| sys::lock(&file).map(|()| file));
+    let locked = files::append_own(path).and_then(|file| sys::lock(&file).map(|()| file));
     locked.map_err(|why| format!("cannot lock {}: {why}", path.display()))
 }
 
