@@ -4,7 +4,6 @@ use super::named::{await_end, look, named};
 use super::print;
 use crate::clock;
 use crate::server::watched::Watched;
-use crate::task::identity::Life;
 use crate::task::{Status, Store};
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ pub fn run(store: &Store, names: &[String]) -> Result<bool, String> {
     for task in &mut tasks {
         look(store, task);
     }
-    if let Some(task) = tasks.iter().find(|task| is_out_of_reach(task)) {
+    if let Some(task) = tasks.iter().find(|task| task.is_out_of_reach()) {
         let id = task.id();
         return Err(format!(
             "task {id} runs on another machine or in another container, out of reach; cancel it \
@@ -53,10 +52,4 @@ pub fn run(store: &Store, names: &[String]) -> Result<bool, String> {
         })?;
     }
     Ok(all_ended)
-}
-
-/// Whether a task runs where no signal from here can get to it.
-fn is_out_of_reach(task: &Watched) -> bool {
-    let supervisor = task.record.supervisor.as_ref().filter(|_| !task.is_final());
-    supervisor.is_some_and(|process| process.life() == Life::Unknown)
 }

@@ -143,10 +143,9 @@ fn page(tasks: &mut Tasks<'_>, size: Option<(usize, usize)>) -> String {
     let paint = Paint::of_stdout();
     let columns = size.or_else(|| sys::terminal_size(io::stdout().as_fd())).map(|size| size.0);
     let mut out = String::new();
-    let summary = summary(tasks);
     if size.is_some() {
         let mut head = String::new();
-        fit(&mut head, &summary, columns.unwrap_or(usize::MAX));
+        fit(&mut head, &summary(tasks), columns.unwrap_or(usize::MAX));
         paint.add(&mut out, Look::Bold, &head);
         out.push('\n');
     }

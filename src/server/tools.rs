@@ -10,7 +10,7 @@ use crate::json::{self, Value};
 use crate::log;
 use crate::mcp::ToolResult;
 use crate::mcp::tool::Tool;
-use crate::task::identity::{Life, Process};
+use crate::task::identity::Process;
 use crate::task::slots;
 use crate::task::store::Part;
 use crate::task::{Id, LongId, Record, Status, Usage, Worktree};
@@ -393,9 +393,7 @@ impl Server {
     /// Tells these tasks to end, as far as they have not; none if one of them is out of reach.
     pub(super) fn end(&mut self, ids: &[Id]) -> Result<(), String> {
         for id in ids {
-            let Some(task) = self.tasks.get(*id).filter(|task| !task.is_final()) else { continue };
-            let supervisor = task.record.supervisor.as_ref();
-            if !task.ours && supervisor.is_some_and(|process| process.life() == Life::Unknown) {
+            if self.tasks.get(*id).is_some_and(Watched::is_out_of_reach) {
                 return Err(format!(
                     "task {id} runs on another machine or in another container, out of reach; \
                      cancel it there"

@@ -129,6 +129,12 @@ impl Watched {
         known
     }
 
+    /// It runs on another machine or in another container, where no signal from here gets to it.
+    pub fn is_out_of_reach(&self) -> bool {
+        let supervisor = self.record.supervisor.as_ref().filter(|_| !self.ours && !self.is_final());
+        supervisor.is_some_and(|process| process.life() == Life::Unknown)
+    }
+
     /// Tells the supervisor, which is not ours, that the task is to end. Where there is none yet, it
     /// is told once it is there.
     pub fn tell_to_end(&self) {
