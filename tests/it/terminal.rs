@@ -437,7 +437,8 @@ impl Terminal {
         fs::write(notes.join("run"), format!("set -- {words}{SHELL}")).unwrap();
         let mut script = Command::new("script");
         script
-            .args(["-qfec", "exec sh ./run", "/dev/null"])
+            // a suite that runs in the background may have been started with Ctrl-C ignored
+            .args(["-qfec", "exec env --default-signal=INT,QUIT sh ./run", "/dev/null"])
             .env_clear()
             .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .envs([("ROWS", rows.to_string()), ("COLS", cols.to_string())])
