@@ -108,21 +108,33 @@ fn codex(words: impl Iterator<Item = OsString>) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file, as fast as it is taken.
+/// How many bytes of a line Codex (0.169) keeps until its end comes: a longer one is written by itself,
+/// and then its end. Either way each event is written for itself.
+const KEPT: usize = 1024;
+
+/// Writes a file as Codex would, as fast as it is taken.
 fn pour(path: &Path, output: &mut File) -> Result<()> {
-    let mut file = File::open(path)?;
-    let mut piece = vec![0; 64 << 10];
-    loop {
-        let count = file.read(&mut piece)?;
-        let Some(read) = piece.get(..count).filter(|read| !read.is_empty()) else { return Ok(()) };
-        output.write_all(read)?;
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut line = Vec::new();
+    while file.read_until(b'\n', &mut line)? > 0 {
+        write_line(&line, output)?;
+        line.clear();
     }
+    Ok(())
+}
+
+/// Writes a line as Codex does.
+fn write_line(line: &[u8], output: &mut File) -> io::Result<()> {
+    let at = if line.len() > KEPT { line.len() - 1 } else { line.len() };
+    let (text, end) = line.split_at(at);
+    output.write_all(text)?;
+    output.write_all(end)
 }
 
 /// Writes a file line by line, with a pause of so many microseconds behind each.
 fn drip(path: &Path, pause: u64, output: &mut File) -> Result<()> {
     for line in fs::read(path)?.split_inclusive(|b| *b == b'\n') {
-        output.write_all(line)?;
+        write_line(line, output)?;
         thread::sleep(Duration::from_micros(pause));
     }
     Ok(())
