@@ -7,7 +7,8 @@
 //! unless the task was to end with it.
 
 use crate::codex::command::MARK;
-use crate::codex::transcript::{Transcript, is_item};
+use crate::codex::event::is_item;
+use crate::codex::transcript::Transcript;
 use crate::files;
 use crate::lines::{Line, Lines};
 use crate::settings::Settings;

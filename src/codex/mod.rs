@@ -2,6 +2,7 @@
 //! those of Codex 0.169. Knows nothing of MCP.
 
 pub mod command;
+pub mod event;
 pub mod failure;
 pub mod story;
 pub mod toml;

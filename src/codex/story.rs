@@ -3,8 +3,9 @@
 //! What Codex repeats (a plan that has not changed, the command at its end) is told once. Texts are
 //! as Codex gave them: who shows them has to see to it that they do no harm.
 
-use super::transcript::{BEGUN, as_text, beginning, excerpt, first_id, inner_command, label};
-use crate::json::{self, Value};
+use super::event::{Event, Item, as_text, beginning, excerpt, script};
+use super::transcript::BEGUN;
+use crate::json::Value;
 use crate::lines::Line;
 use crate::task::Usage;
 
@@ -59,8 +60,7 @@ impl Story {
             }
         };
         let text = as_text(bytes);
-        let event = json::parse(text.as_bytes()).ok();
-        let told = event.as_ref().and_then(|event| self.event(event, when));
+        let told = Event::read(&text).and_then(|event| self.event(&event, when));
         told.unwrap_or_else(|| match text.trim() {
             "" => Vec::new(),
             text => vec![(Tone::Aside, excerpt(text))],
@@ -68,51 +68,49 @@ impl Story {
     }
 
     /// Tells an event. `None`: it is none that is known.
-    fn event(&mut self, event: &Value<'_>, when: Option<u64>) -> Option<Vec<(Tone, String)>> {
-        let text = |value: Option<&Value<'_>>| value.and_then(Value::as_str).map(str::to_owned);
-        Some(match event.get("type")?.as_str()? {
-            "thread.started" => {
-                vec![(Tone::Aside, format!("thread {}", text(event.get("thread_id"))?))]
-            }
-            "turn.started" => Vec::new(),
+    fn event(&mut self, event: &Event<'_>, when: Option<u64>) -> Option<Vec<(Tone, String)>> {
+        let one = |tone, text| Some(vec![(tone, text)]);
+        match &*event.kind.text() {
+            "thread.started" => one(Tone::Aside, format!("thread {}", event.thread_id.text())),
+            "turn.started" => Some(Vec::new()),
             "turn.completed" => {
-                let usage = Usage::read(event.get("usage")?).since(self.before);
+                let usage = Usage::read(&event.usage.value()).since(self.before);
                 let Usage { input, cached, output, .. } = usage;
-                vec![(Tone::Aside, format!("tokens: in {input}, cached {cached}, out {output}"))]
+                one(Tone::Aside, format!("tokens: in {input}, cached {cached}, out {output}"))
             }
             "turn.failed" => {
-                let cause = text(event.get("error")?.get("message"))?;
-                vec![(Tone::Bad, format!("failed: {cause}"))]
+                let error = event.error.value();
+                let cause = error.get("message").and_then(Value::as_str)?;
+                one(Tone::Bad, format!("failed: {cause}"))
             }
-            "error" => vec![(Tone::Notice, format!("notice: {}", text(event.get("message"))?))],
-            "item.started" | "item.updated" => self.item(event.get("item")?, false, when)?,
-            "item.completed" => self.item(event.get("item")?, true, when)?,
-            _ => return None,
-        })
+            "error" => one(Tone::Notice, format!("notice: {}", event.message.text())),
+            "item.started" | "item.updated" => self.item(&event.item, false, when),
+            "item.completed" => self.item(&event.item, true, when),
+            _ => None,
+        }
     }
 
     /// Tells an item that has begun, changed or ended.
     fn item(
         &mut self,
-        item: &Value<'_>,
+        item: &Item<'_>,
         ended: bool,
         when: Option<u64>,
     ) -> Option<Vec<(Tone, String)>> {
-        let text = |key| item.get(key).and_then(Value::as_str).unwrap_or_default();
-        let kind = text("type");
+        let kind = &*item.kind.text();
         if matches!(kind, "agent_message" | "reasoning" | "error" | "todo_list") {
             self.last.clear();
         }
         let one = |tone, text: String| Some(if ended { vec![(tone, text)] } else { Vec::new() });
         match kind {
-            "agent_message" => return one(Tone::Message, text("text").to_owned()),
-            "reasoning" => return one(Tone::Aside, text("text").to_owned()),
-            "error" => return one(Tone::Notice, format!("warning: {}", text("message"))),
+            "agent_message" => return one(Tone::Message, item.text.text().into_owned()),
+            "reasoning" => return one(Tone::Aside, item.text.text().into_owned()),
+            "error" => return one(Tone::Notice, format!("warning: {}", item.message.text())),
             "todo_list" => return Some(self.plan(item)),
             _ => {}
         }
-        let label = label(kind, item)?;
-        let id = first_id(item);
+        let label = item.label()?;
+        let id = &*item.id.text();
         let begun = self.begun.iter().position(|(begun, _)| begun == id);
         let mut told = Vec::new();
         // which files it changes is known at its end; of the others it is said what they are, at the
@@ -121,7 +119,7 @@ impl Story {
             told.push((
                 Tone::Deed,
                 match kind {
-                    "command_execution" => format!("$ {}", inner_command(text("command"))),
+                    "command_execution" => format!("$ {}", script(&item.command.text())),
                     _ => label,
                 },
             ));
@@ -143,8 +141,9 @@ impl Story {
     }
 
     /// Tells the plan, if it is another one than before.
-    fn plan(&mut self, item: &Value<'_>) -> Vec<(Tone, String)> {
-        let steps = item.get("items").and_then(Value::as_array).unwrap_or_default();
+    fn plan(&mut self, item: &Item<'_>) -> Vec<(Tone, String)> {
+        let steps = item.steps.value();
+        let steps = steps.as_array().unwrap_or_default();
         let (mut plan, mut done) = (String::new(), 0);
         for step in steps {
             let over = step.get("completed") == Some(&Value::Bool(true));
@@ -163,33 +162,34 @@ impl Story {
 }
 
 /// Tells how an item ended, and how long that took.
-fn outcome(kind: &str, item: &Value<'_>, took: Option<u64>) -> Vec<(Tone, String)> {
-    let text = |key| item.get(key).and_then(Value::as_str).unwrap_or_default();
+fn outcome(kind: &str, item: &Item<'_>, took: Option<u64>) -> Vec<(Tone, String)> {
+    let status = item.status.text();
     let mut told = Vec::new();
     match kind {
         "command_execution" => {
-            told.extend(output(text("aggregated_output")).map(|text| (Tone::Aside, text)));
-            let exit = item.get("exit_code").and_then(Value::as_i64);
-            let how = exit.map_or_else(|| text("status").to_owned(), |exit| format!("exit {exit}"));
+            told.extend(output(&item.output.text()).map(|text| (Tone::Aside, text)));
+            let exit = item.exit_code.value().as_i64();
+            let how = exit.map_or_else(|| status.into_owned(), |exit| format!("exit {exit}"));
             let took = took.map(|took| format!(", {}.{}s", took / 1000, took / 100 % 10));
             let tone = if exit == Some(0) { Tone::Good } else { Tone::Bad };
             told.push((tone, how + &took.unwrap_or_default()));
         }
         "file_change" => {
-            let changes = item.get("changes").and_then(Value::as_array).unwrap_or_default();
-            for change in changes {
+            let changes = item.changes.value();
+            for change in changes.as_array().unwrap_or_default() {
                 let text = |key| change.get(key).and_then(Value::as_str).unwrap_or_default();
                 told.push((Tone::Deed, format!("{} {}", text("kind"), text("path"))));
             }
-            if text("status") != "completed" {
-                told.push((Tone::Bad, text("status").to_owned()));
+            if status != "completed" {
+                told.push((Tone::Bad, status.into_owned()));
             }
         }
         "mcp_tool_call" => {
-            let error = item.get("error").and_then(|error| error.get("message"));
+            let (error, result) = (item.error.value(), item.result.value());
+            let error = error.get("message");
             // a tool may also fail by what it answers
-            let answer = || item.get("result")?.get("content")?.as_array()?.first()?.get("text");
-            told.push(if error.is_some() || text("status") == "failed" {
+            let answer = || result.get("content")?.as_array()?.first()?.get("text");
+            told.push(if error.is_some() || status == "failed" {
                 let why = error.or_else(answer).and_then(Value::as_str).unwrap_or("failed");
                 (Tone::Bad, why.to_owned())
             } else {

@@ -3,13 +3,10 @@
 //! The fold keeps no text but short excerpts: where the answer stands in the stream is enough to
 //! read it again, and so a thousand tasks with long answers cost next to nothing.
 
-use crate::json::{self, Value};
+use super::event::{Event, Item, as_text, beginning, excerpt};
+use crate::json::Value;
 use crate::lines::Line;
 use crate::task::{Status, Usage};
-use std::borrow::Cow;
-
-/// The longest excerpt that is kept of anything, in characters.
-const EXCERPT: usize = 200;
 
 /// The longest beginning of an error message that is kept, in characters.
 const CAUSE: usize = 2000;
@@ -20,9 +17,6 @@ pub(super) const BEGUN: usize = 256;
 
 /// How many warnings are kept; they tend to repeat.
 const WARNINGS: usize = 5;
-
-/// What can be long in an item and is of no interest here.
-const UNREAD: [&str; 2] = ["aggregated_output", "result"];
 
 /// What a transcript says up to the last line that was folded.
 #[derive(Debug, Default, PartialEq)]
@@ -35,8 +29,8 @@ pub struct Transcript {
     pub tools: u64,
     /// The tool that was called last.
     pub last_tool: Option<String>,
-    /// What was done last, in one line.
-    latest: Option<String>,
+    /// What was done last.
+    latest: Latest,
     /// What has begun and not ended: item ids and labels.
     pub running: Vec<(String, String)>,
     /// The beginning of the last message.
@@ -63,6 +57,18 @@ pub struct Transcript {
     answer: Option<(u64, u64)>,
 }
 
+/// What was done last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Latest {
+    /// A tool was called.
+    #[default]
+    Tool,
+    /// Something was said.
+    Output,
+    /// Something was thought.
+    Thinking,
+}
+
 /// What a transcript and an exit status say together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -83,72 +89,63 @@ impl Transcript {
             }
         };
         let text = as_text(bytes);
-        let Ok(event) = json::parse_but(&text, &UNREAD) else {
-            // Codex prints JSON only; what else stands there is from what it runs, or cut off
-            return;
-        };
-        let Some(kind) = event.get("type").and_then(Value::as_str) else { return };
+        let Some(event) = Event::glance(&text) else { return };
         self.events += 1;
-        let message = || event.get("message").and_then(Value::as_str).unwrap_or_default();
-        match kind {
-            "thread.started" => {
-                self.thread = event.get("thread_id").and_then(Value::as_str).map(str::to_owned);
-            }
+        let kind = event.kind.text();
+        match &*kind {
+            "thread.started" => self.thread = Some(event.thread_id.text().into_owned()),
             "turn.completed" => {
                 self.completed = true;
                 self.notice = None;
                 self.running.clear();
-                self.usage = event.get("usage").map(Usage::read);
+                let there = !event.usage.is_none();
+                self.usage = there.then(|| Usage::read(&event.usage.value()));
             }
             "turn.failed" => {
-                let error = event.get("error").and_then(|error| error.get("message"));
-                let cause = error.and_then(Value::as_str).unwrap_or("no reason was given");
-                self.failed = Some(beginning(cause, CAUSE));
+                let error = event.error.value();
+                let cause = error.get("message").and_then(Value::as_str);
+                self.failed = Some(beginning(cause.unwrap_or("no reason was given"), CAUSE));
                 self.running.clear();
             }
-            "error" => self.notice = Some(beginning(message(), CAUSE)),
+            "error" => self.notice = Some(beginning(&event.message.text(), CAUSE)),
             "item.started" | "item.updated" | "item.completed" => {
-                if let Some(item) = event.get("item") {
-                    let length = bytes.len().try_into().unwrap_or(u64::MAX);
-                    self.item(kind == "item.completed", item, (at, length));
-                }
+                let length = bytes.len().try_into().unwrap_or(u64::MAX);
+                self.item(&*kind == "item.completed", &event.item, (at, length));
             }
             _ => {}
         }
     }
 
     /// Takes in an item that began, changed or ended.
-    fn item(&mut self, ended: bool, item: &Value<'_>, place: (u64, u64)) {
+    fn item(&mut self, ended: bool, item: &Item<'_>, place: (u64, u64)) {
         // it goes on: what was tried again has worked
         self.notice = None;
-        let text = |key| item.get(key).and_then(Value::as_str).unwrap_or_default();
-        match text("type") {
-            "agent_message" if ended && item.get("text").is_some() => {
-                self.output = Some(excerpt(text("text")));
-                self.latest.clone_from(&self.output);
+        match &*item.kind.text() {
+            "agent_message" if ended && !item.text.is_none() => {
+                self.output = Some(excerpt(&item.text.text()));
+                self.latest = Latest::Output;
                 self.answer = Some(place);
             }
             "reasoning" if ended => {
-                self.thinking = Some(excerpt(text("text")));
-                self.latest.clone_from(&self.thinking);
+                self.thinking = Some(excerpt(&item.text.text()));
+                self.latest = Latest::Thinking;
             }
-            "error" => self.warn(text("message")),
+            "error" => self.warn(&item.message.text()),
             "todo_list" => {
-                let steps = item.get("items").and_then(Value::as_array).unwrap_or_default();
+                let steps = item.steps.value();
+                let steps = steps.as_array().unwrap_or_default();
                 let done = |s: &&Value<'_>| s.get("completed") == Some(&Value::Bool(true));
                 let count = |n: usize| n.try_into().unwrap_or(u64::MAX);
                 self.plan = Some((count(steps.iter().filter(done).count()), count(steps.len())));
             }
             kind => {
-                if let Some(label) = label(kind, item) {
-                    self.tool(ended, first_id(item), label);
+                if let Some(label) = item.label() {
+                    self.tool(ended, &item.id.text(), label);
                 }
-                if kind == "file_change" && ended && text("status") == "completed" {
-                    let changes = item.get("changes").and_then(Value::as_array).unwrap_or_default();
-                    for path in changes.iter().filter_map(|c| c.get("path")?.as_str()) {
-                        if let Err(at) = self.files.binary_search_by(|file| file.as_str().cmp(path))
-                        {
-                            self.files.insert(at, path.to_owned());
+                if kind == "file_change" && ended && item.status.text() == "completed" {
+                    for path in item.paths() {
+                        if let Err(at) = self.files.binary_search(&path) {
+                            self.files.insert(at, path);
                         }
                     }
                 }
@@ -173,7 +170,7 @@ impl Transcript {
             _ => {}
         }
         self.last_tool = Some(label);
-        self.latest.clone_from(&self.last_tool);
+        self.latest = Latest::Tool;
     }
 
     /// Keeps a warning, unless it was given before.
@@ -187,7 +184,12 @@ impl Transcript {
     /// What is being done: the running tool that began last, else what was done last.
     pub fn doing(&self) -> Option<&str> {
         let running = self.running.last().map(|(_, label)| label.as_str());
-        running.or(self.latest.as_deref())
+        let latest = match self.latest {
+            Latest::Tool => &self.last_tool,
+            Latest::Output => &self.output,
+            Latest::Thinking => &self.thinking,
+        };
+        running.or(latest.as_deref())
     }
 
     /// The place and length of the line that holds the answer.
@@ -198,8 +200,7 @@ impl Transcript {
     /// The words of the answer, out of the line that stands at [`Transcript::answer`].
     pub fn message_in(line: &[u8]) -> Option<String> {
         let line = as_text(line);
-        let event = json::parse_but(&line, &UNREAD).ok()?;
-        Some(event.get("item")?.get("text")?.as_str()?.to_owned())
+        Some(Event::read(&line)?.item.text.text().into_owned())
     }
 
     /// How the task ended: by an unambiguous terminal event, else by the exit status, where a
@@ -213,86 +214,6 @@ impl Transcript {
         };
         Verdict { status, inferred }
     }
-}
-
-/// A line as text. Bytes that are no UTF-8 must not cost the line; they become U+FFFD.
-pub(super) fn as_text(line: &[u8]) -> Cow<'_, str> {
-    // std's lossy reading goes byte by byte also where nothing is wrong
-    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
-}
-
-/// Whether a line can only be an item. Codex writes an event's type first, and an item is no
-/// terminal event: who looks only for those need not read it.
-pub fn is_item(line: &[u8]) -> bool {
-    line.starts_with(br#"{"type":"item."#)
-}
-
-/// The id of an item. A `web_search` has two, and only the first one is Codex's own numbering.
-pub(super) fn first_id<'a>(item: &'a Value<'_>) -> &'a str {
-    let members = item.as_object().unwrap_or_default();
-    members.iter().find(|(key, _)| key == "id").and_then(|(_, id)| id.as_str()).unwrap_or_default()
-}
-
-/// What a tool call is called in one line, or nothing if the item is no tool call.
-pub(super) fn label(kind: &str, item: &Value<'_>) -> Option<String> {
-    let text = |key| item.get(key).and_then(Value::as_str).unwrap_or_default();
-    let (name, what) = match kind {
-        "command_execution" => (Cow::Borrowed("exec_command"), inner_command(text("command"))),
-        "file_change" => {
-            let changes = item.get("changes").and_then(Value::as_array).unwrap_or_default();
-            let paths: Vec<&str> = changes.iter().filter_map(|c| c.get("path")?.as_str()).collect();
-            (Cow::Borrowed("apply_patch"), paths.join(", "))
-        }
-        "mcp_tool_call" => {
-            let arguments = item.get("arguments").map(Value::to_json).unwrap_or_default();
-            (Cow::Owned(format!("{}.{}", text("server"), text("tool"))), arguments)
-        }
-        "collab_tool_call" => (Cow::Borrowed(text("tool")), text("prompt").to_owned()),
-        "web_search" => (Cow::Borrowed("web_search"), text("query").to_owned()),
-        _ => return None,
-    };
-    Some(format!("{name}({})", excerpt(&what)))
-}
-
-/// The command inside of `/bin/bash -lc '…'`, which is how Codex writes every one.
-pub(super) fn inner_command(command: &str) -> String {
-    let shell = command.split_once(" -lc ").or_else(|| command.split_once(" -c "));
-    let Some((_, script)) = shell.filter(|(shell, _)| !shell.contains(' ')) else {
-        return command.to_owned();
-    };
-    let inside = |quote| script.strip_prefix(quote)?.strip_suffix(quote);
-    if let Some(script) = inside('\'') {
-        script.replace("'\\''", "'")
-    } else if let Some(script) = inside('"') {
-        script.replace("\\\"", "\"").replace("\\\\", "\\")
-    } else {
-        script.to_owned()
-    }
-}
-
-/// The beginning of a text, on one line.
-pub fn excerpt(text: &str) -> String {
-    let mut short = beginning(text, EXCERPT);
-    if short.chars().any(char::is_control) {
-        short = short.chars().map(visible).collect();
-    }
-    let words = short.trim();
-    if words.len() < short.len() { words.to_owned() } else { short }
-}
-
-/// The first characters of a text, and a sign that there are more.
-pub(super) fn beginning(text: &str, limit: usize) -> String {
-    // no text has more characters than bytes
-    let more = if text.len() > limit { text.char_indices().nth(limit) } else { None };
-    match more {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
-/// A character that moves no cursor.
-fn visible(c: char) -> char {
-    if c.is_control() { ' ' } else { c }
 }
 
 #[cfg(test)]
@@ -346,35 +267,6 @@ mod tests {
         let transcript = fold(&(0..1000).map(begun).collect::<Vec<_>>().concat());
         assert_eq!((transcript.tools, transcript.running.len()), (1000, BEGUN));
         assert_eq!(transcript.doing(), Some("web_search(q999)"));
-    }
-
-    #[test]
-    fn labels_say_what_is_done() {
-        for (json, expected) in [
-            (
-                r#"{"type":"command_execution","command":"/bin/bash -lc 'echo '\\''a'\\'''"}"#,
-                "exec_command(echo 'a')",
-            ),
-            (r#"{"type":"command_execution","command":"bash -lc ls"}"#, "exec_command(ls)"),
-            (
-                r#"{"type":"command_execution","command":"git commit -c x"}"#,
-                "exec_command(git commit -c x)",
-            ),
-            (
-                r#"{"type":"file_change","changes":[{"path":"/a"},{"path":"/b"}]}"#,
-                "apply_patch(/a, /b)",
-            ),
-            (
-                r#"{"type":"mcp_tool_call","server":"s","tool":"t","arguments":{"a":1}}"#,
-                r#"s.t({"a":1})"#,
-            ),
-            (r#"{"type":"collab_tool_call","tool":"wait","prompt":null}"#, "wait()"),
-            (r#"{"type":"web_search","query":"q\u001b[2J"}"#, "web_search(q [2J)"),
-        ] {
-            let value = json::parse(json.as_bytes()).expect(json);
-            let kind = value.get("type").and_then(Value::as_str).expect("a type");
-            assert_eq!(label(kind, &value).as_deref(), Some(expected));
-        }
     }
 
     #[test]

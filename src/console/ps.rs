@@ -6,7 +6,7 @@ use super::text::{Look, Paint, clean};
 use super::{print, show};
 use crate::cli::Form;
 use crate::clock::{self, span};
-use crate::codex::transcript::excerpt;
+use crate::codex::event::excerpt;
 use crate::server::report::{View, plural, tasks_json};
 use crate::server::watched::Watched;
 use crate::sys;

@@ -8,7 +8,7 @@ mod write;
 
 use std::borrow::Cow;
 
-pub use parse::{parse, parse_but};
+pub use parse::{Raw, parse, pick};
 pub use write::{Object, array, object, quote};
 
 /// One JSON value, in the order and with the duplicates it was written with.

@@ -29,22 +29,79 @@ impl fmt::Display for Error {
 pub fn parse(text: &[u8]) -> Result<Value<'_>, Error> {
     let text = std::str::from_utf8(text)
         .map_err(|e| Error { at: e.valid_up_to(), what: "text that is not UTF-8" })?;
-    parse_but(text, &[])
+    Parser { text, at: 0, pick: None }.all()
 }
 
-/// As [`parse`], but of the outermost object and those right in it the members so called are left out:
-/// what they hold must be JSON too, and is not kept.
-pub fn parse_but<'a>(text: &'a str, left_out: &[&str]) -> Result<Value<'a>, Error> {
-    let mut parser = Parser { text, at: 0, left_out, skims: false };
-    let mut value = Value::Null;
-    parser.all(&mut value).map(|()| value).map_err(|what| Error { at: parser.at, what })
+/// Reads one value that fills the text, as [`parse`] does, and tells of the members of the outermost
+/// object, and of those of the object in it that is called `inner`: how deep it lies (1 or 2), its name
+/// and where it stands. It keeps nothing, and allocates nothing but names that are written with escapes.
+/// At a member of the inner object that is called like one of `last` it ends; that member and what
+/// stands behind it is not looked at.
+pub fn pick<'a>(
+    text: &'a str,
+    inner: &str,
+    last: &[&str],
+    each: Each<'a, '_>,
+) -> Result<(), Error> {
+    let pick = Pick { inner, last, within: false, each };
+    match (Parser { text, at: 0, pick: Some(pick) }).all() {
+        Err(Error { what: ENOUGH, .. }) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// What is told of each member.
+type Each<'a, 'b> = &'b mut dyn FnMut(u32, &str, Raw<'a>);
+
+/// A value as it stands in a text: JSON, or nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// There was no such member.
+    pub fn is_none(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text of a string; empty for all else.
+    pub fn text(self) -> Cow<'a, str> {
+        let mut parser = Parser { text: self.0, at: 0, pick: None };
+        if self.0.starts_with('"') { parser.string(true).unwrap_or_default() } else { "".into() }
+    }
+
+    /// The value; null where there is none.
+    pub fn value(self) -> Value<'a> {
+        parse(self.0.as_bytes()).unwrap_or(Value::Null)
+    }
 }
 
 /// What was wrong where the parser stands.
 type Wrong = &'static str;
 
+/// Nothing: what comes is not looked at.
+const ENOUGH: Wrong = "";
+
 /// It is that there is no more.
 const EARLY: Wrong = "the text ends too early";
+
+/// What is told while a text is read in passing.
+struct Pick<'a, 'b> {
+    /// The object that is told of besides the outermost one.
+    inner: &'b str,
+    /// The members at which it ends.
+    last: &'b [&'b str],
+    /// It is read at the moment.
+    within: bool,
+    /// Is told.
+    each: Each<'a, 'b>,
+}
+
+impl Pick<'_, '_> {
+    /// What comes next, at this depth, is not looked at.
+    fn ends(&self, depth: u32, name: &str) -> bool {
+        depth == 2 && self.within && self.last.contains(&name)
+    }
+}
 
 /// The place the parser stands at.
 struct Parser<'a, 'b> {
@@ -52,10 +109,8 @@ struct Parser<'a, 'b> {
     text: &'a str,
     /// The next byte to read.
     at: usize,
-    /// The members that are not kept.
-    left_out: &'b [&'b str],
-    /// Inside of one of them: nothing is kept.
-    skims: bool,
+    /// Nothing is kept, members are told of.
+    pick: Option<Pick<'a, 'b>>,
 }
 
 #[allow(clippy::inline_always, reason = "where the size counts, nothing else is taken for a wish")]
@@ -91,19 +146,21 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// Reads the whole text.
-    fn all(&mut self, value: &mut Value<'a>) -> Result<(), Wrong> {
-        self.value(0, value)?;
-        match self.next() {
-            None => Ok(()),
+    fn all(mut self) -> Result<Value<'a>, Error> {
+        let mut value = Value::Null;
+        let read = self.value(0, &mut value);
+        let read = read.and_then(|()| match self.next() {
+            None => Ok(value),
             Some(_) => Err("something after the end of the value"),
-        }
+        });
+        read.map_err(|what| Error { at: self.at, what })
     }
 
     /// Reads the value that comes next into `value`: handed back as a result it would be moved once
     /// more, and slowly. `depth` arrays and objects are open around it.
     fn value(&mut self, depth: u32, value: &mut Value<'a>) -> Result<(), Wrong> {
         *value = match self.next() {
-            Some(b'"') => Value::String(self.string()?),
+            Some(b'"') => Value::String(self.string(self.pick.is_none())?),
             Some(b'{') => Value::Object(self.object(depth)?),
             Some(b'[') => Value::Array(self.array(depth)?),
             Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
@@ -155,7 +212,7 @@ impl<'a> Parser<'a, '_> {
         while more {
             let mut item = Value::Null;
             self.value(depth, &mut item)?;
-            if !self.skims {
+            if self.pick.is_none() {
                 items.push(item);
             }
             more = self.more(b']', "a comma or the array's end was expected")?;
@@ -172,18 +229,28 @@ impl<'a> Parser<'a, '_> {
             if self.next() != Some(b'"') {
                 return Err("a member's name was expected");
             }
-            let key = self.string()?;
+            let key = self.string(true)?;
             if !self.takes(b':') {
                 return Err("a colon was expected");
             }
-            let outer = self.skims;
-            self.skims |= depth <= 2 && self.left_out.contains(&&*key);
+            self.next();
+            let from = self.at;
+            if let Some(pick) = self.pick.as_mut().filter(|_| depth == 1) {
+                pick.within = key == pick.inner;
+            }
+            if self.pick.as_ref().is_some_and(|pick| pick.ends(depth, &key)) {
+                return Err(ENOUGH);
+            }
             let mut value = Value::Null;
             self.value(depth, &mut value)?;
-            if !self.skims {
-                members.push((key, value));
+            let raw = self.since(from);
+            match &mut self.pick {
+                None => members.push((key, value)),
+                Some(pick) if depth == 1 || depth == 2 && pick.within => {
+                    (pick.each)(depth, &key, Raw(raw));
+                }
+                Some(_) => {}
             }
-            self.skims = outer;
             more = self.more(b'}', "a comma or the object's end was expected")?;
         }
         Ok(members)
@@ -223,16 +290,17 @@ impl<'a> Parser<'a, '_> {
         if from == self.at { Err("a digit was expected") } else { Ok(()) }
     }
 
-    /// Reads a string; it is borrowed unless something in it is escaped.
-    fn string(&mut self) -> Result<Cow<'a, str>, Wrong> {
+    /// Reads a string; it is borrowed unless something in it is escaped. One that is not to be kept is
+    /// not put together.
+    fn string(&mut self, keeps: bool) -> Result<Cow<'a, str>, Wrong> {
         self.at += 1;
         let mut from = self.at;
         let mut unescaped = Vec::new();
         loop {
             self.at += plain(self.text.as_bytes().get(self.at..).unwrap_or_default());
-            let piece = self.since(from);
             match self.peek() {
                 Some(b'"') => {
+                    let piece = if keeps { self.since(from) } else { "" };
                     self.at += 1;
                     return Ok(if unescaped.is_empty() {
                         Cow::Borrowed(piece)
@@ -243,10 +311,11 @@ impl<'a> Parser<'a, '_> {
                     });
                 }
                 Some(b'\\') => {
+                    let end = self.at;
                     self.at += 1;
                     let escaped = self.escape()?;
-                    if !self.skims {
-                        append(&mut unescaped, piece);
+                    if keeps {
+                        append(&mut unescaped, self.text.get(from..end).unwrap_or_default());
                         append(&mut unescaped, escaped.encode_utf8(&mut [0; 4]));
                     }
                     from = self.at;
@@ -466,17 +535,50 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_read_all_the_same() {
-        let but = |text: &str| parse_but(text, &["big", "b"]).map(|value| value.to_json());
-        assert_eq!(
-            but(r#"{"a":1,"b\u0069g":"\n","c":{"b":[{"x":[]}],"d":{"b":2}},"b":{"c":[null]}}"#),
-            Ok(r#"{"a":1,"c":{"d":{"b":2}}}"#.to_owned())
-        );
-        assert_eq!(but(r#"{"b":"\x"}"#).map_err(|e| e.at), Err(7));
-        assert_eq!(but(r#"{"b":[1,]}"#).map_err(|e| e.at), Err(8));
-        let deep = |n: usize| format!("{{\"b\":{}{}}}", "[".repeat(n), "]".repeat(n));
-        assert_eq!(but(&deep(127)), Ok("{}".to_owned()));
-        assert!(but(&deep(128)).is_err());
+    fn members_are_picked_and_the_rest_is_read_all_the_same() {
+        let pick = |text: &str| {
+            let mut found = Vec::new();
+            let mut each =
+                |depth, name: &str, raw: Raw<'_>| found.push(format!("{depth}{name}={}", raw.0));
+            pick(text, "in", &["end"], &mut each).map(|()| found.join(" "))
+        };
+        for (text, found) in [
+            (r#"{"a":1,"in":{"a":[2],"b":"\n"}}"#, r#"1a=1 2a=[2] 2b="\n" 1in={"a":[2],"b":"\n"}"#),
+            (r#" { "x" : {"a":5} , "\u0061" : {"b":4} } "#, r#"1x={"a":5} 1a={"b":4}"#),
+            (r#"{"a":1,"a":2,"in":{"in":{"b":4}}}"#, r#"1a=1 1a=2 2in={"b":4} 1in={"in":{"b":4}}"#),
+            (r#"{"in":[{"a":1}],"in":6}"#, r#"1in=[{"a":1}] 1in=6"#),
+            (r#"[{"a":1}]"#, ""),
+            (r#"{"end":1,"in":{"b":{"end":2},"end":no JSON"#, r#"1end=1 2b={"end":2}"#),
+            ("{}", ""),
+        ] {
+            assert_eq!(pick(text).as_deref(), Ok(found), "{text}");
+        }
+        for (text, at) in [
+            ("", 0),
+            (r#"{"b":"\x"}"#, 7),
+            (r#"{"in":{"b":[1,]}}"#, 14),
+            (r#"{"a":1}}"#, 7),
+            (r#"{"in":{"a" 1}}"#, 11),
+            (r#"{"in":{a:1}}"#, 7),
+            (r#"{"in":{"a":1]}"#, 12),
+        ] {
+            assert_eq!(pick(text).map_err(|e| e.at), Err(at), "{text}");
+        }
+        let deep = |n: usize| format!("{{\"in\":{{\"b\":{}{}}}}}", "[".repeat(n), "]".repeat(n));
+        assert!(pick(&deep(126)).is_ok() && pick(&deep(127)).is_err());
+    }
+
+    #[test]
+    fn what_was_picked_is_text_or_a_value() {
+        for (raw, text, value) in [
+            ("", "", "null"),
+            (r#""a\n\u00e9""#, "a\né", r#""a\né""#),
+            ("[1]", "", "[1]"),
+            ("null", "", "null"),
+        ] {
+            assert_eq!((&*Raw(raw).text(), &*Raw(raw).value().to_json()), (text, value), "{raw}");
+        }
+        assert!(matches!(Raw(r#""plain""#).text(), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::watched::{self, Watched};
 use crate::clock::span;
-use crate::codex::transcript::excerpt;
+use crate::codex::event::excerpt;
 use crate::json::{self, Object};
 use crate::log;
 use crate::task::store::Part;

@@ -497,7 +497,7 @@ fn append_unknown(text: &mut String, unknown: &[String]) {
         let _ = writeln!(
             text,
             "=== Task {} === NOT FOUND (no such task here; its files may have been cleaned up)",
-            crate::codex::transcript::excerpt(name)
+            crate::codex::event::excerpt(name)
         );
     }
 }

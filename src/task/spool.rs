@@ -2,6 +2,7 @@
 
 use crate::files;
 use crate::lines::{Line, Lines};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
@@ -32,16 +33,27 @@ impl Spool {
             other => other?,
         };
         file.seek(SeekFrom::Start(self.lines.end()))?;
-        // mostly there is an event or two; where there is much more it is read in larger pieces
-        let mut piece = vec![0; 4 << 10];
-        loop {
-            let count = file.read(&mut piece)?;
-            self.lines.feed(piece.get(..count).unwrap_or_default(), &mut each);
-            if count < piece.len() {
-                return Ok(());
+        // mostly there is an event or two
+        let mut more = self.read_piece(&mut file, &mut [0; 4 << 10], &mut each)?;
+        if more {
+            let mut large = [0; 64 << 10];
+            while more {
+                more = self.read_piece(&mut file, &mut large, &mut each)?;
             }
-            piece.resize(64 << 10, 0);
         }
+        Ok(())
+    }
+
+    /// Reads once, as much as there is room for; `false`: that was all there is.
+    fn read_piece(
+        &mut self,
+        file: &mut File,
+        room: &mut [u8],
+        each: &mut impl FnMut(u64, Line<'_>),
+    ) -> io::Result<bool> {
+        let count = file.read(room)?;
+        self.lines.feed(room.get(..count).unwrap_or_default(), each);
+        Ok(count == room.len())
     }
 
     /// As [`Spool::read`], and gives a last line that has no end: there will be no more.

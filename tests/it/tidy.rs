@@ -44,7 +44,7 @@ const INSIDE: [(&str, &[&[&str]]); 5] = [
         ],
     ),
     ("task/worktree", &[&["mod"], &["make", "commit"], &["remove"]]),
-    ("codex", &[&["toml", "failure", "transcript"], &["command", "story"]]),
+    ("codex", &[&["toml", "failure", "event"], &["transcript"], &["command", "story"]]),
     (
         "console",
         &[
