@@ -2,6 +2,8 @@
 //!
 //! From the command line to a role, and from what comes of it to an exit status. Nothing else.
 
+#![cfg_attr(not(test), no_main)]
+
 mod cli;
 mod clock;
 mod codex;
@@ -21,20 +23,28 @@ mod task;
 
 use cli::Role;
 use settings::Settings;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::process::ExitCode;
+
+/// All went well.
+const SUCCESS: u8 = 0;
+
+/// Something did not.
+const FAILURE: u8 = 1;
 
 /// The command line was wrong.
 const USAGE: u8 = 2;
 
-fn main() -> ExitCode {
-    sys::heed_children();
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+sys::starts_with!(run);
+
+/// Does what these words ask for, of which the first is the program's name.
+fn run(words: Vec<OsString>) -> u8 {
+    let words = words.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned());
     match cli::parse(words) {
         Err(usage) => {
             log::say(&usage.to_string());
-            ExitCode::from(USAGE)
+            USAGE
         }
         Ok(Role::Help) => print(cli::HELP),
         Ok(Role::Version) => print(&format!("codex-mcp-swarm {}\n", mcp::VERSION)),
@@ -45,20 +55,20 @@ fn main() -> ExitCode {
             if command != cli::Command::Check {
                 tell(&settings, &wrong);
             }
-            console::run(&settings, &wrong, &command)
+            if console::run(&settings, &wrong, &command) { SUCCESS } else { FAILURE }
         }
         Ok(Role::Supervise(id, directory)) => supervise(&id, &directory),
     }
 }
 
 /// Prints a text on stdout.
-fn print(text: &str) -> ExitCode {
+fn print(text: &str) -> u8 {
     console::print(text).map_or_else(
         |why| {
             log::say(&why);
-            ExitCode::FAILURE
+            FAILURE
         },
-        |_| ExitCode::SUCCESS,
+        |_| SUCCESS,
     )
 }
 
@@ -79,7 +89,7 @@ fn tell(settings: &Settings, wrong: &[String]) {
 }
 
 /// Serves MCP until the client is gone.
-fn serve(flags: cli::Flags) -> ExitCode {
+fn serve(flags: cli::Flags) -> u8 {
     let (settings, wrong, here) = environment(flags);
     tell(&settings, &wrong);
     if std::io::stdin().is_terminal() {
@@ -87,24 +97,24 @@ fn serve(flags: cli::Flags) -> ExitCode {
         log::say("see 'codex-mcp-swarm --help' and 'man codex-mcp-swarm'; end it with Ctrl-D");
     }
     match server::run::serve(settings, here) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => SUCCESS,
         Err(why) => {
             log::say(&format!("cannot serve: {why}"));
-            ExitCode::FAILURE
+            FAILURE
         }
     }
 }
 
 /// Supervises one task. Only a server starts this role, and what it has to know is in the record.
-fn supervise(id: &str, directory: &str) -> ExitCode {
+fn supervise(id: &str, directory: &str) -> u8 {
     let Some(id) = task::Id::read(id) else {
         log::say(&format!("supervise: {id:?} is no task id; a server starts this, not a person"));
-        return ExitCode::from(USAGE);
+        return USAGE;
     };
     // before anything is said: it may be a place in the queue
     let place = sys::take_third_stream().ok();
     let (settings, wrong, _) = environment(cli::Flags::default());
     tell(&settings, &wrong);
     supervisor::run(&settings, &task::Store::new(directory), id, place);
-    ExitCode::SUCCESS
+    SUCCESS
 }

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
@@ -489,11 +489,52 @@ fn set_signals(held_back: &libc::sigset_t) {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, held_back, std::ptr::null_mut()) };
 }
 
-/// Lets this process hear of the end of its children, should it have been started by one that did not
-/// want to: what is ignored stays so through exec, and nobody can wait for a child then.
-pub fn heed_children() {
+/// Makes a function of ours what the system starts, in place of std's own start: that brings what finds
+/// an overflown stack, and with it trees and threads, a hundredth of the static program. The function is
+/// given the words of the command line, and gives the exit status.
+macro_rules! starts_with {
+    ($function:path) => {
+        // SAFETY: nothing else in this program is called so; a test has a start of its own.
+        #[allow(unsafe_code)]
+        #[cfg_attr(not(test), unsafe(no_mangle))]
+        extern "C" fn main(
+            count: std::ffi::c_int,
+            words: *const *const std::ffi::c_char,
+        ) -> std::ffi::c_int {
+            // SAFETY: this is what the system gives to `main`.
+            $function(unsafe { $crate::sys::begin(count, words) }).into()
+        }
+    };
+}
+pub(crate) use starts_with;
+
+/// Sees to what has to be seen to before anything else, and gives the words of the command line.
+///
+/// # Safety
+/// `words` points to so many strings, as the system gives them to `main`.
+pub unsafe fn begin(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+    for fd in 0..3 {
+        // SAFETY: fcntl(2) takes integers here.
+        while unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+            // a file that got the place of a stream would be read, or written to
+            match nothing() {
+                Ok(stream) => drop(stream.into_raw_fd()),
+                Err(_) => break,
+            }
+        }
+    }
+    // what is ignored stays so through exec: nobody could wait for a child then
     // SAFETY: the default action is no code of ours.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    // who writes to a pipe that nobody reads is told so by the call
+    // SAFETY: nothing is done then.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: the caller sees to it.
+    let words = unsafe { std::slice::from_raw_parts(words, count) };
+    // SAFETY: here too; they live as long as the process.
+    let word = |word: &*const libc::c_char| unsafe { CStr::from_ptr(*word) };
+    words.iter().map(|at| OsStr::from_bytes(word(at).to_bytes()).to_owned()).collect()
 }
 
 /// Stops this process until somebody lets it go on, as SIGTSTP does that nobody catches: not at all

@@ -20,11 +20,10 @@ use crate::log;
 use crate::settings::Settings;
 use crate::task::Store;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
-/// Does what a person asks for, and says what kept it from that. `wrong` is what is wrong with the
+/// Does what a person asks for, and says what kept it from that; `true`: all went well. `wrong` is what is wrong with the
 /// environment.
-pub fn run(settings: &Settings, wrong: &[String], command: &Command) -> ExitCode {
+pub fn run(settings: &Settings, wrong: &[String], command: &Command) -> bool {
     let store = Store::new(&settings.task_dir);
     // what is written in a directory of others would be believed
     let tasks = || store.check().map_err(|why| why.to_string());
@@ -41,14 +40,10 @@ pub fn run(settings: &Settings, wrong: &[String], command: &Command) -> ExitCode
         Command::Completions(shell) => show(&texts::completions(*shell)).map(|_| true),
         Command::Man => man::run(settings),
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(why) => {
-            log::say(&why);
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|why| {
+        log::say(&why);
+        false
+    })
 }
 
 /// Prints a text on stdout without anything that a terminal would obey. As [`show`].

@@ -123,9 +123,9 @@ fn each_file_says_first_what_it_is_and_stays_short() {
         assert!(text.starts_with("//! "), "{name} begins with: {:?}", text.lines().next());
         let program = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         let length = program.lines().count();
-        // all that is unsafe has to stand in one file
-        let limit = if name == "sys.rs" { 900 } else { 700 };
-        assert!(length <= limit, "{name} has {length} lines");
+        // all that is unsafe has to stand in one file, and why it may be is worth its lines
+        let length = if name == "sys.rs" { code(&text).lines().count() } else { length };
+        assert!(length <= 700, "{name} has {length} lines");
     }
 }
 
