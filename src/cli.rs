@@ -106,6 +106,10 @@ const COMMANDS: [Shape; 8] = [
 
 /// The server's flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with each other"
+)]
 pub struct Flags {
     /// The values of `-c`, as typed: `key=value`.
     pub config: Vec<String>,
@@ -121,6 +125,10 @@ pub struct Flags {
     pub max_parallel: Option<u32>,
     /// `--task-timeout`, in seconds
     pub task_timeout: Option<u32>,
+    /// `--locked`
+    pub locked: bool,
+    /// The values of `--root`, as typed.
+    pub roots: Vec<String>,
 }
 
 /// What was wrong with the command line.
@@ -164,6 +172,8 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
             "--task-timeout" => {
                 flags.task_timeout = Some(number(&name, &value("seconds")?)?);
             }
+            "--locked" => flags.locked = true,
+            "--root" => flags.roots.push(value("a directory")?),
             "supervise" if first => {
                 let id = value("a task id")?;
                 return Ok(Role::Supervise(id, value("a directory")?));
@@ -182,6 +192,9 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
             return Err(Usage(format!("{name} takes no value")));
         }
         first = false;
+    }
+    if !flags.locked && !flags.roots.is_empty() {
+        return Err(Usage("--root needs --locked beside it".into()));
     }
     Ok(Role::Serve(flags))
 }
@@ -276,7 +289,7 @@ fn config(word: String) -> Result<String, Usage> {
 pub const HELP: &str = "\
 usage: codex-mcp-swarm [-c key=value]... [--skip-git-repo-check] [--ephemeral]
                        [--codex path] [--max-parallel n] [--task-timeout seconds]
-                       [--structured]
+                       [--structured] [--locked [--root dir]...]
        codex-mcp-swarm ps [-a] [-w | --json | -q]
        codex-mcp-swarm logs [-f] [--raw] [id]
        codex-mcp-swarm wait [id...]
@@ -296,6 +309,8 @@ An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
   --max-parallel n        run at most n tasks at once, over all servers of a task directory
   --task-timeout seconds  end a task that runs longer; it has failed then
   --structured            give every tool an output schema and structured content
+  --locked                let callers narrow what these options allow, and never widen it
+  --root dir              tasks stay below dir, repeatable (default: the cwd); with --locked
   ps [-a] [-w]            show tasks and what they do; -a also old ones, -w until you end it
   logs [-f] [id]          show what a task did; -f goes on until it has ended
   wait [id...]            wait for tasks, print their results; exit 0 if all completed
@@ -332,10 +347,12 @@ mod tests {
             structured: true,
             max_parallel: Some(8),
             task_timeout: Some(3600),
+            locked: true,
+            roots: vec!["/a".into(), "b".into()],
         };
         let line = "-c=model=gpt --config a.b=\"x=y\" --config=c= -cd=1 --skip-git-repo-check \
                     --ephemeral --codex=/opt/codex --structured --max-parallel 8 \
-                    --task-timeout=3600";
+                    --task-timeout=3600 --root=/a --locked --root b";
         assert_eq!(typed(line), Ok(Role::Serve(flags)));
         assert_eq!(typed(""), Ok(Role::Serve(Flags::default())));
         assert_eq!(typed("--ephemeral --help"), Ok(Role::Help));
@@ -397,6 +414,9 @@ mod tests {
             ("-c --x=1", "'--x=1'"),
             ("--codex", "--codex needs a path"),
             ("--ephemeral=yes", "--ephemeral takes no value"),
+            ("--root /a", "--root needs --locked"),
+            ("--locked --root", "--root needs a directory"),
+            ("--locked=yes", "--locked takes no value"),
             ("--frobnicate", "'--frobnicate'"),
             ("serve", "'serve'"),
             ("--ephemeral supervise 1 2", "'supervise'"),

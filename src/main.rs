@@ -14,6 +14,7 @@ mod lines;
 mod log;
 mod mcp;
 mod program;
+mod roots;
 mod rpc;
 mod server;
 mod settings;
@@ -90,13 +91,14 @@ fn tell(settings: &Settings, wrong: &[String]) {
 
 /// Serves MCP until the client is gone.
 fn serve(flags: cli::Flags) -> u8 {
-    let (settings, wrong, here) = environment(flags);
+    let (mut settings, wrong, here) = environment(flags);
     tell(&settings, &wrong);
+    let resolved = settings.resolve_roots().map_err(std::io::Error::other);
     if std::io::stdin().is_terminal() {
         log::say("this is an MCP server; it reads JSON-RPC on stdin, one message per line");
         log::say("see 'codex-mcp-swarm --help' and 'man codex-mcp-swarm'; end it with Ctrl-D");
     }
-    match server::run::serve(settings, here) {
+    match resolved.and_then(|()| server::run::serve(settings, here)) {
         Ok(()) => SUCCESS,
         Err(why) => {
             log::say(&format!("cannot serve: {why}"));

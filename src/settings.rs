@@ -2,6 +2,7 @@
 
 use crate::cli::Flags;
 use crate::log::Level;
+use crate::roots;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub hold: Duration,
     /// PATH, where codex is looked up.
     pub path: String,
+    /// With `--locked`: the directories below which tasks stay, links resolved. Else empty.
+    pub roots: Vec<String>,
 }
 
 impl Settings {
@@ -85,8 +88,27 @@ impl Settings {
             min_wait,
             hold: hold.unwrap_or(Duration::from_secs(HOLD)),
             path: get("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
+            roots: Vec::new(),
         };
         (settings, wrong)
+    }
+
+    /// Resolves what `--root` names, once and for all: relative to the directory that this was started
+    /// in, which is the one root where none is named.
+    pub fn resolve_roots(&mut self) -> Result<(), String> {
+        if self.flags.locked {
+            if self.flags.roots.is_empty() {
+                self.flags.roots.push(".".into());
+            }
+            for name in &self.flags.roots {
+                let root = roots::resolved("--root", Path::new(name))?;
+                if !Path::new(&root).is_dir() {
+                    return Err(format!("--root: {root} is not a directory"));
+                }
+                self.roots.push(root);
+            }
+        }
+        Ok(())
     }
 
     /// How long after its end a task is kept at least; `None` keeps it for good. The answer has to be

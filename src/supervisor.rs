@@ -11,6 +11,7 @@ use crate::codex::event::is_item;
 use crate::codex::transcript::Transcript;
 use crate::files;
 use crate::lines::{Line, Lines};
+use crate::roots;
 use crate::settings::Settings;
 use crate::sys::{self, Child, PollFd, Program, Signal, Signals};
 use crate::task::identity::{self, Process};
@@ -238,12 +239,13 @@ fn prepare(
     let cwd = PathBuf::from(&record.cwd);
     let Some(worktree) = &mut record.worktree else { return Ok(None) };
     if worktree.is_made() {
+        worktree.stay_below(&record.roots)?;
         let in_use = worktree.occupy()?;
         // it may have been cleaned up while we waited for it
         let there = worktree.holds(&cwd);
         return there.then_some(Some(in_use)).ok_or_else(|| format!("{} is gone", cwd.display()));
     }
-    let planned = Repository::find(&cwd, &settings.worktree_dir)
+    let planned = Repository::find(&cwd, &settings.worktree_dir, &record.roots)
         .and_then(|repository| repository.plan(worktree).map(|()| repository));
     // written before anything is made, so that whoever comes after a kill finds what to take back
     keep(store, record, server);
@@ -298,6 +300,17 @@ fn keep(store: &Store, record: &Record, server: &mut Server) {
     server.tell(NEW_RECORD);
 }
 
+/// The directory to start codex in. Under a lock it has no link on it: those on the way to the worktrees
+/// are the user's, and are resolved; in a worktree, and anywhere else, there may be none.
+fn place(record: &Record) -> Result<String, String> {
+    let worktree = record.worktree.as_ref().filter(|_| !record.roots.is_empty());
+    let ours = worktree.and_then(|worktree| worktree.path.rsplit_once('/')).map(|(ours, _)| ours);
+    match ours.and_then(|ours| Some((ours, record.cwd.strip_prefix(ours)?))) {
+        Some((ours, below)) => Ok(roots::resolved("worktree", Path::new(ours))? + below),
+        None => Ok(record.cwd.clone()),
+    }
+}
+
 /// Starts codex, or says why it cannot be started.
 fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
     let name = record.command.first().ok_or("the record names no command")?;
@@ -305,13 +318,21 @@ fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
         let path = store.path(record.id, part);
         open(&path).map_err(|why| format!("cannot open {}: {why}", path.display()))
     };
+    if !record.roots.is_empty() {
+        for word in &record.command {
+            if let Some((option @ ("--add-dir" | "--image"), path)) = word.split_once('=') {
+                roots::still_resolved(option, path)?;
+            }
+        }
+    }
+    let place = place(record)?;
     let prompt = file(Part::Prompt, files::open_own)?;
     let stderr = file(Part::Stderr, files::append_own)?;
     let start = || {
         let words: Vec<&OsStr> = record.command.iter().map(OsStr::new).collect();
         let mut program = Program::new(OsStr::new(name), &words)?;
         program.set(OsStr::new(MARK), OsStr::new(&record.id.to_string()))?;
-        program.work_in(Path::new(&record.cwd))?;
+        program.work_in(Path::new(&place), !record.roots.is_empty())?;
         program.lead_group();
         program.end_with_us();
         let (output, stdout) = sys::pipe()?;

@@ -205,6 +205,8 @@ pub struct Program {
     environment: Vec<CString>,
     /// The directory it works in, if it is not this process's.
     directory: Option<CString>,
+    /// It is started only if that is the directory's own path, with no link on the way.
+    resolved: bool,
     /// It leads a process group of its own.
     leads_group: bool,
     /// It gets SIGINT when this process ends, where the system has such a thing.
@@ -223,6 +225,7 @@ impl Program {
             words: words.iter().map(|word| c(word)).collect::<Result<_, _>>()?,
             environment: std::env::vars_os().map(entry).collect::<Result<_, _>>()?,
             directory: None,
+            resolved: false,
             leads_group: false,
             ends_with_us: false,
         })
@@ -243,9 +246,11 @@ impl Program {
         self.environment.retain(|entry| !entry.as_bytes().starts_with(beginning));
     }
 
-    /// Starts it in this directory.
-    pub fn work_in(&mut self, directory: &Path) -> io::Result<()> {
+    /// Starts it in this directory. `resolved`: only if no link is on the way there, so that nobody who
+    /// has put one there since the path was looked at has it started elsewhere.
+    pub fn work_in(&mut self, directory: &Path, resolved: bool) -> io::Result<()> {
         self.directory = Some(CString::new(directory.as_os_str().as_bytes())?);
+        self.resolved = resolved;
         Ok(())
     }
 
@@ -289,7 +294,13 @@ impl Program {
             return Ok(child);
         }
         let _ = child.wait();
-        Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
+        Err(match i32::from_ne_bytes(number) {
+            libc::ESTALE => io::Error::new(
+                io::ErrorKind::StaleNetworkFileHandle,
+                "the directory was replaced, or a link was put on the way to it",
+            ),
+            number => io::Error::from_raw_os_error(number),
+        })
     }
 
     /// Turns this process into the program. Returns only if that fails.
@@ -325,6 +336,9 @@ impl Program {
             if let Some(directory) = &self.directory {
                 // SAFETY: a string with its NUL, which lives through the call.
                 check(unsafe { libc::chdir(directory.as_ptr()) })?;
+                if self.resolved && !is_in(directory) {
+                    return Err(io::Error::from_raw_os_error(libc::ESTALE));
+                }
             }
             // handlers do not survive exec, but what is ignored stays so: Rust ignores SIGPIPE
             for number in [libc::SIGPIPE].into_iter().chain(Signal::CATCHABLE.map(Signal::number)) {
@@ -340,6 +354,16 @@ impl Program {
             Ok(_) => io::Error::from_raw_os_error(0),
         }
     }
+}
+
+/// Whether this is the path that the system itself has for the directory this process works in: that
+/// has no link on it.
+fn is_in(directory: &CStr) -> bool {
+    let mut path = [0; 4096];
+    // SAFETY: `path` lives through the call, which writes at most its length there (getcwd(3)).
+    let own = unsafe { libc::getcwd(path.as_mut_ptr(), path.len()) };
+    // SAFETY: what is not null is `path`, and a string with its NUL.
+    !own.is_null() && unsafe { CStr::from_ptr(own) } == directory
 }
 
 /// Lets this process, a child of `parent`, get SIGINT when the thread that started it ends.
@@ -955,7 +979,7 @@ mod tests {
         program.set(OsStr::new("A"), OsStr::new("first")).expect("no NUL");
         program.set(OsStr::new("A"), OsStr::new("x=y")).expect("no NUL");
         program.forget(b"HOME=");
-        program.work_in(Path::new("/usr")).expect("no NUL");
+        program.work_in(Path::new("/usr"), true).expect("no NUL");
         program.lead_group();
         let (mut out, to_out) = pipe().expect("a pipe");
         let (mut err, to_err) = pipe().expect("a pipe");
@@ -985,7 +1009,7 @@ mod tests {
         }
         let mut program =
             Program::new(OsStr::new("/bin/true"), &[OsStr::new("true")]).expect("no NUL");
-        program.work_in(Path::new("/no/such")).expect("no NUL");
+        program.work_in(Path::new("/no/such"), false).expect("no NUL");
         let why = program.start(streams()).expect_err("no directory");
         assert_eq!(why.raw_os_error(), Some(libc::ENOENT));
         assert!(Program::new(OsStr::new("/bin/true"), &[OsStr::new("a\0b")]).is_err());

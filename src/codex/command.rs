@@ -148,7 +148,11 @@ impl Request {
         };
         maybe("model", &self.model, &mut option);
         maybe("sandbox", &self.sandbox, &mut option);
-        option("cd", &self.cwd);
+        // under a lock the directory is the one that codex is started in, which is checked then
+        // once more; looked up by its name again it might be another
+        if !settings.flags.locked {
+            option("cd", &self.cwd);
+        }
         maybe("profile", &self.profile, &mut option);
         for directory in &self.add_dirs {
             option("add-dir", directory);
@@ -209,10 +213,12 @@ impl Request {
         }
         // A config with `auto_review` would let a read-only task have commands approved that run
         // outside of the sandbox, and nobody would see it. Codex is read-only unless told otherwise.
-        if !matches!(
+        // Under a lock no task may have that.
+        let writes = matches!(
             self.effective_sandbox(settings).as_deref(),
             Some("workspace-write" | "danger-full-access")
-        ) {
+        );
+        if settings.flags.locked || !writes {
             string("approvals_reviewer", "user");
         }
         // codex has the mark in its environment; a user's shell_environment_policy would keep it
@@ -315,16 +321,22 @@ fn absolute(here: &Path, path: &str) -> PathBuf {
 /// An image that is there: Codex itself goes on without one that it cannot read.
 fn image(cwd: &str, path: &str) -> Result<String, String> {
     let path = absolute(Path::new(cwd), path).display().to_string();
-    if path.contains(',') {
-        return Err(format!(
-            "images: {path} has a comma, where Codex cuts it in two; give it another name or a link"
-        ));
-    }
+    check_image(&path)?;
     match fs::metadata(&path) {
         Ok(status) if status.is_file() => Ok(path),
         Ok(_) => Err(format!("images: {path} is not a file")),
         Err(why) => Err(format!("images: cannot use {path}: {why}; name a file that exists")),
     }
+}
+
+/// Refuses the path of an image that Codex would take for two.
+pub fn check_image(path: &str) -> Result<(), String> {
+    if path.contains(',') {
+        return Err(format!(
+            "images: {path} has a comma, where Codex cuts it in two; give it another name or a link"
+        ));
+    }
+    Ok(())
 }
 
 /// A name that is no path.

@@ -124,6 +124,7 @@ impl Server {
             o.strs("config", flags.config.iter().map(|word| settings::shown(word)));
             o.bool("skip-git-repo-check", flags.skip_git_repo_check);
             o.bool("ephemeral", flags.ephemeral).bool("structured", flags.structured);
+            o.bool("locked", flags.locked).strs("roots", &self.settings.roots);
             o.maybe_str("codex", flags.codex.as_deref());
             for (name, limit) in
                 [("max-parallel", flags.max_parallel), ("task-timeout", flags.task_timeout)]

@@ -4,8 +4,8 @@ use super::core::{Action, Server};
 use super::open::{Awaits, Outcome};
 use super::report::{self, View};
 use super::watched::Watched;
-use crate::codex::Request;
 use crate::codex::command::{self, Task};
+use crate::codex::{Request, bounds};
 use crate::json::{self, Value};
 use crate::log;
 use crate::mcp::ToolResult;
@@ -127,9 +127,14 @@ impl Server {
                     .into(),
             );
         }
+        let locked = self.settings.flags.locked;
         let Some(last) = thread.and_then(|thread| self.last_on(thread)) else {
-            let mut request = Request::read(arguments, &self.here)?;
             let new = thread.is_none();
+            if locked && !new {
+                let cure = "that of a task that has run here, or leave it out";
+                return Err(bounds::refusal("threadId", thread.unwrap_or_default(), cure));
+            }
+            let mut request = self.allowed(arguments)?;
             let usage_before = new.then(Usage::default);
             let note = (!new).then(|| self.narrow(&mut request));
             let home = request.cwd.clone();
@@ -149,9 +154,12 @@ impl Server {
         let lasting = json::parse(record.settings.as_bytes()).unwrap_or(Value::Null);
         let merged = inherited(&lasting, arguments);
         let elsewhere = arguments.get("cwd").is_some() || arguments.get("worktree").is_some();
-        let mut request = Request::read(&merged, &self.here)?;
+        let mut request = self.allowed(&merged)?;
         let home = request.cwd.clone();
         let mut worktree = record.worktree.filter(|worktree| worktree.is_made() && !elsewhere);
+        if let Some(worktree) = worktree.as_ref().filter(|_| locked) {
+            bounds::check_worktree(worktree, &self.settings)?;
+        }
         if let Some(worktree) = worktree.take_if(|_| forks) {
             // two threads in one directory would disturb each other
             request.worktree = Some(worktree.branch);
@@ -167,6 +175,16 @@ impl Server {
             request.cwd = record.cwd;
         }
         Ok(Order { request, home, usage_before, worktree, note: None })
+    }
+
+    /// The request that arguments make, if this server allows all of it.
+    fn allowed(&self, arguments: &Value<'_>) -> Result<Request, String> {
+        let mut request = Request::read(arguments, &self.here)?;
+        if self.settings.flags.locked {
+            self.store.open().map_err(|why| why.to_string())?;
+            bounds::confine(&mut request, &self.settings)?;
+        }
+        Ok(request)
     }
 
     /// Makes sure that a thread of which nothing is known here gets no wider sandbox than it had:
@@ -250,6 +268,7 @@ impl Server {
             attached,
             command,
             cwd: request.cwd.clone(),
+            roots: self.settings.roots.clone(),
             settings: request.lasting(&self.settings, &order.home),
             model: request.effective_model(&self.settings),
             sandbox: request.effective_sandbox(&self.settings),

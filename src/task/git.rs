@@ -56,6 +56,8 @@ const FILTERS: [&str; 2] = ["git-lfs", "git-crypt"];
 pub struct Git {
     /// The directory git is started in.
     here: PathBuf,
+    /// No link may be on the way there.
+    resolved: bool,
     /// Options before the command's name.
     options: Vec<OsString>,
     /// The index to use in place of the worktree's own.
@@ -65,15 +67,17 @@ pub struct Git {
 }
 
 impl Git {
-    /// git in a directory, where it finds the repository by itself.
-    pub fn discovering(here: &Path) -> Git {
+    /// git in a directory, where it finds the repository by itself. `resolved`: no link may be on the
+    /// way there.
+    pub fn discovering(here: &Path, resolved: bool) -> Git {
         let config = CONFIG.iter().flat_map(|word| ["-c", word]).map(OsString::from);
-        Git { here: here.to_owned(), options: config.collect(), index: None, lock: None }
+        let (here, options) = (here.to_owned(), config.collect());
+        Git { here, resolved, options, index: None, lock: None }
     }
 
     /// git on the repository, or the linked worktree, whose data lie in `directory`.
     pub fn of(directory: &Path) -> Git {
-        let mut git = Git::discovering(Path::new("/"));
+        let mut git = Git::discovering(Path::new("/"), false);
         git.options.push(joined("--git-dir=", directory.as_os_str()));
         git
     }
@@ -183,6 +187,7 @@ impl Git {
             io::ErrorKind::TimedOut => {
                 format!("git took longer than {} minutes", PATIENCE.as_secs() / 60)
             }
+            io::ErrorKind::StaleNetworkFileHandle => why.to_string(),
             _ => cannot_run(&why),
         })?;
         if ended.status.success() {
@@ -199,7 +204,7 @@ impl Git {
         let words = options.chain(words.iter().map(OsStr::new)).chain(paths.iter().copied());
         let words: Vec<&OsStr> = [OsStr::new("git")].into_iter().chain(words).collect();
         let mut program = Program::new(git.as_os_str(), &words)?;
-        program.work_in(&self.here)?;
+        program.work_in(&self.here, self.resolved)?;
         program.forget(b"GIT_");
         program.set(OsStr::new("PATH"), &path)?;
         for (name, value) in ENVIRONMENT {
@@ -236,7 +241,7 @@ fn words_of(said: &[u8], status: ExitStatus) -> String {
 
 /// What this machine's git calls itself, if it can do all that is asked of it here.
 pub fn check_version() -> Result<String, String> {
-    let said = Git::discovering(Path::new("/")).word(&["version"])?;
+    let said = Git::discovering(Path::new("/"), false).word(&["version"])?;
     match version(&said) {
         Some(version) if version >= OLDEST => Ok(said),
         _ => Err(format!("{said:?} is too old; git {}.{} or newer is needed", OLDEST.0, OLDEST.1)),

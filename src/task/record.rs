@@ -113,6 +113,9 @@ pub struct Record {
     pub command: Vec<String>,
     /// The directory it runs in.
     pub cwd: String,
+    /// Where the server was locked: the directories below which the task stays. All paths that were
+    /// given for it have their links resolved then. Empty: it may work anywhere.
+    pub roots: Vec<String>,
     /// The arguments that a reply on the same thread takes over, as a JSON object.
     pub settings: String,
     /// The model asked for, if any was.
@@ -169,6 +172,9 @@ impl Record {
             o.bool("attached", self.attached);
             o.strs("command", &self.command);
             o.str("cwd", &self.cwd).raw("settings", &self.settings);
+            if !self.roots.is_empty() {
+                o.strs("roots", &self.roots);
+            }
             o.maybe_str("model", self.model.as_deref());
             o.maybe_str("sandbox", self.sandbox.as_deref());
             o.maybe_str("thread_id", self.thread.as_deref());
@@ -236,13 +242,14 @@ impl Record {
         if string("task_id")? != id.to_string() {
             return None;
         }
+        let strings = |key| -> Vec<String> {
+            let items = value.get(key).and_then(Value::as_array).unwrap_or_default();
+            items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
         let command = match value.get("command") {
-            Some(Value::Array(words)) => {
-                words.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }
             // the Python package's: one string, for people to read
             Some(Value::String(line)) => vec![line.clone().into_owned()],
-            _ => Vec::new(),
+            _ => strings("command"),
         };
         let started = value.get("started_at").and_then(millis)?;
         let long_id = string("mcp_task_id").as_deref().and_then(LongId::read);
@@ -253,6 +260,7 @@ impl Record {
             attached: is("attached"),
             command,
             cwd: string("cwd").unwrap_or_default(),
+            roots: strings("roots"),
             settings: value
                 .get("settings")
                 .filter(|settings| settings.as_object().is_some())
@@ -344,6 +352,7 @@ mod tests {
             attached: true,
             command: vec!["/bin/codex".into(), "exec".into()],
             cwd: "/home/ü".into(),
+            roots: vec!["/home".into()],
             settings: r#"{"model":"m"}"#.into(),
             model: Some("m".into()),
             sandbox: Some("read-only".into()),

@@ -51,6 +51,7 @@ mod hostile;
 mod identity;
 mod limits;
 mod listing;
+mod locked;
 mod logs;
 mod manual;
 mod modern;

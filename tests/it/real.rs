@@ -549,6 +549,32 @@ fn a_task_whose_model_cannot_be_reached_can_be_cancelled() {
 }
 
 #[test]
+fn a_locked_server_has_tasks_write_where_its_flags_say_whatever_the_configuration_does() {
+    let wide = "sandbox_mode = \"danger-full-access\"\napprovals_reviewer = \"auto_review\"";
+    let Some(real) = Real::with(wide) else { return };
+    let (cwd, outside) = (real.dir.make("work/cwd"), real.dir.make("work/outside"));
+    let writing =
+        ["sandbox_mode=workspace-write", "sandbox_workspace_write.exclude_slash_tmp=true"];
+    for (config, writes) in [(&[][..], false), (&writing, true)] {
+        let flags: Vec<&str> = config.iter().flat_map(|word| ["-c", word]).collect();
+        let mut server = real.server_with(&[&["--locked"], &flags[..]].concat());
+        let run = format!("run: pwd; touch in; touch {}/out ;; say-output", outside.display());
+        let args = prompt_and(&run, r#""cwd":"cwd""#);
+        let (answer, thread) = ask(&mut server, "codex", &args);
+        assert!(answer.contains(&format!("\n{}\n", cwd.display())), "{answer}");
+        let reply = prompt_and(&run, &format!(r#""threadId":"{thread}""#));
+        for _ in 0..2 {
+            assert_eq!(cwd.join("in").exists(), writes);
+            assert!(!outside.join("out").exists());
+            let _ = fs::remove_file(cwd.join("in"));
+            // Codex itself forgets the directory and the sandbox
+            let (answer, _) = ask(&mut server, "codex_reply", &reply);
+            assert!(answer.contains(&format!("\n{}\n", cwd.display())), "{answer}");
+        }
+    }
+}
+
+#[test]
 fn tasks_outlive_a_server_that_is_killed_and_the_next_one_has_their_results() {
     let Some(real) = Real::new() else { return };
     let mut server = real.server();

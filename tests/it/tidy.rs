@@ -11,7 +11,7 @@ use std::process::Stdio;
 /// The modules from low to high: a file knows its own module and those in the rows above it.
 const RANKS: [&[&str]; 15] = [
     &["json", "sys", "clock", "lines", "cli"],
-    &["files", "rpc", "program"],
+    &["files", "rpc", "program", "roots"],
     &["log"],
     &["task", "settings", "mcp"],
     &["codex"],
@@ -44,7 +44,10 @@ const INSIDE: [(&str, &[&[&str]]); 5] = [
         ],
     ),
     ("task/worktree", &[&["mod"], &["make", "commit"], &["remove"]]),
-    ("codex", &[&["toml", "failure", "event"], &["transcript"], &["command", "story"]]),
+    (
+        "codex",
+        &[&["toml", "failure", "event"], &["transcript"], &["command", "story"], &["bounds"]],
+    ),
     (
         "console",
         &[

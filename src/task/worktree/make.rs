@@ -3,6 +3,7 @@
 
 use super::{Worktree, lock};
 use crate::files;
+use crate::roots;
 use crate::task::Id;
 use crate::task::git::{self, Git};
 use std::ffi::{OsStr, OsString};
@@ -32,8 +33,9 @@ pub struct Repository {
 
 impl Repository {
     /// Finds the repository of a directory, or says why a worktree cannot be made of it. `ours` is
-    /// where the worktrees of tasks are: nothing in there is asked where its repository is.
-    pub fn find(directory: &Path, ours: &Path) -> Result<Repository, String> {
+    /// where the worktrees of tasks are: nothing in there is asked where its repository is. If there are
+    /// roots, all of the repository must lie below them.
+    pub fn find(directory: &Path, ours: &Path, roots: &[String]) -> Result<Repository, String> {
         git::check_version()?;
         let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if real(directory).starts_with(real(ours)) {
@@ -43,7 +45,7 @@ impl Repository {
                 directory.display()
             ));
         }
-        let git = Git::discovering(directory);
+        let git = Git::discovering(directory, !roots.is_empty());
         let path = |what: &str| {
             git.line(&["rev-parse", "--path-format=absolute", what]).map(PathBuf::from)
         };
@@ -55,12 +57,10 @@ impl Repository {
                 directory.display()
             ));
         }
-        Ok(Repository {
-            top: path("--show-toplevel")?,
-            common,
-            git_dir: path("--absolute-git-dir")?,
-            prefix: PathBuf::from(git.line(&["rev-parse", "--show-prefix"])?),
-        })
+        let (top, git_dir) = (path("--show-toplevel")?, path("--absolute-git-dir")?);
+        roots::hold_all(roots, "worktree", &[&top, &common, &git_dir])?;
+        let prefix = PathBuf::from(git.line(&["rev-parse", "--show-prefix"])?);
+        Ok(Repository { top, common, git_dir, prefix })
     }
 
     /// Fills in what a worktree of this repository begins with.

@@ -9,6 +9,7 @@ mod remove;
 use super::Id;
 use crate::files;
 use crate::json::{Object, Value};
+use crate::roots;
 use crate::sys;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -108,6 +109,12 @@ impl Worktree {
                 way.push(part);
                 is_directory(&way)
             })
+    }
+
+    /// Refuses a worktree that was made, if there are roots and its repository lies elsewhere.
+    pub fn stay_below(&self, roots: &[String]) -> Result<(), String> {
+        let data = Path::new(&self.git_dir);
+        roots::hold_all(roots, "worktree", &[Path::new(&self.root), &data.join("../..")])
     }
 
     /// Writes it into a record.

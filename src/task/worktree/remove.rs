@@ -189,5 +189,5 @@ fn common_of(worktree: &Worktree) -> Option<PathBuf> {
     if forgotten || worktree.root.is_empty() {
         return None;
     }
-    Git::discovering(Path::new(&worktree.root)).common_dir().ok()
+    Git::discovering(Path::new(&worktree.root), false).common_dir().ok()
 }
