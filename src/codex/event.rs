@@ -4,7 +4,7 @@ use crate::json::{self, Raw};
 use std::borrow::Cow;
 
 /// The longest excerpt that is kept of anything, in characters.
-const EXCERPT: usize = 200;
+pub(super) const EXCERPT: usize = 200;
 
 /// An event: its members, as they stand in the line. Of duplicates the first counts: a `web_search` has
 /// two ids, and the first one is Codex's own numbering.
@@ -141,8 +141,8 @@ impl Item<'_> {
 
 /// A tool and what it is used on.
 fn labelled(name: &str, what: &str) -> String {
-    let mut label = String::with_capacity(name.len() + what.len().min(EXCERPT) + 2);
-    label.push_str(name);
+    let mut label = String::with_capacity(name.len().min(EXCERPT) + what.len().min(EXCERPT) + 2);
+    add_excerpt(&mut label, name);
     label.push('(');
     add_excerpt(&mut label, what);
     label.push(')');

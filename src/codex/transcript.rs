@@ -93,7 +93,7 @@ impl Transcript {
         self.events += 1;
         let kind = event.kind.text();
         match &*kind {
-            "thread.started" => self.thread = Some(event.thread_id.text().into_owned()),
+            "thread.started" => self.thread = Some(excerpt(&event.thread_id.text())),
             "turn.completed" => {
                 self.completed = true;
                 self.notice = None;
@@ -140,7 +140,7 @@ impl Transcript {
             }
             kind => {
                 if let Some(label) = item.label() {
-                    self.tool(ended, &item.id.text(), label);
+                    self.tool(ended, excerpt(&item.id.text()), label);
                 }
                 if kind == "file_change" && ended && item.status.text() == "completed" {
                     for path in item.paths() {
@@ -154,8 +154,8 @@ impl Transcript {
     }
 
     /// Takes in a tool that began or ended. Some begin without a word, some never end.
-    fn tool(&mut self, ended: bool, id: &str, label: String) {
-        let begun = self.running.iter().position(|(running, _)| running == id);
+    fn tool(&mut self, ended: bool, id: String, label: String) {
+        let begun = self.running.iter().position(|(running, _)| *running == id);
         if begun.is_none() {
             self.tools += 1;
         }
@@ -165,7 +165,7 @@ impl Transcript {
                 if self.running.len() == BEGUN {
                     self.running.remove(0);
                 }
-                self.running.push((id.to_owned(), label.clone()));
+                self.running.push((id, label.clone()));
             }
             _ => {}
         }
@@ -218,6 +218,7 @@ impl Transcript {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::EXCERPT;
     use super::*;
 
     /// Folds a whole stream.
@@ -267,6 +268,26 @@ mod tests {
         let transcript = fold(&(0..1000).map(begun).collect::<Vec<_>>().concat());
         assert_eq!((transcript.tools, transcript.running.len()), (1000, BEGUN));
         assert_eq!(transcript.doing(), Some("web_search(q999)"));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_call_is_short_and_on_one_line() {
+        let long = "a\\n\\u001b[2J".repeat(2000);
+        let item = |item: &str| item.replace("LONG", &long);
+        let stream = self::item(
+            "started",
+            &item(r#""id":"LONG","type":"mcp_tool_call","server":"LONG","tool":"LONG""#),
+        ) + &self::item(
+            "started",
+            &item(r#""id":"2 LONG","type":"collab_tool_call","tool":"LONG""#),
+        ) + &format!("{{\"type\":\"thread.started\",\"thread_id\":\"{long}\"}}");
+        let transcript = fold(&stream);
+        let kept = transcript.running.iter().flat_map(|(id, label)| [id, label]);
+        for text in kept.chain(&transcript.last_tool).chain(&transcript.thread) {
+            assert!(text.chars().count() < 2 * EXCERPT + 9, "{}", text.len());
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
+        assert!(transcript.thread.is_some() && transcript.tools == 2);
     }
 
     #[test]
