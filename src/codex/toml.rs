@@ -4,15 +4,19 @@
 use crate::json::Value;
 use std::fmt::Write;
 
+/// How deep arrays and tables may nest in one another: Codex 0.169 takes what is deeper for a string.
+const DEPTH: u32 = 80;
+
 /// Writes a JSON value as a TOML value of the same type, or says what TOML has no form for.
 pub fn write(value: &Value<'_>) -> Result<String, String> {
     let mut out = String::new();
-    append(&mut out, value)?;
+    append(&mut out, value, DEPTH)?;
     Ok(out)
 }
 
-/// Appends the value.
-fn append(out: &mut String, value: &Value<'_>) -> Result<(), String> {
+/// Appends the value, in which arrays and tables may nest so deep.
+fn append(out: &mut String, value: &Value<'_>, depth: u32) -> Result<(), String> {
+    let below = || depth.checked_sub(1).ok_or("nested too deep");
     match value {
         Value::Null => return Err("null has no form in TOML; leave the key out".into()),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -25,18 +29,28 @@ fn append(out: &mut String, value: &Value<'_>) -> Result<(), String> {
         }
         Value::String(text) => quote(out, text),
         Value::Array(items) => {
+            let depth = below()?;
             out.push('[');
             for (i, item) in items.iter().enumerate() {
                 out.push_str(if i == 0 { "" } else { ", " });
-                append(out, item)?;
+                append(out, item, depth)?;
             }
             out.push(']');
         }
         Value::Object(members) => {
+            let depth = below()?;
+            // TOML refuses a key that is there twice; JSON readers take the last
+            let mut keys: Vec<&str> = members.iter().map(|(key, _)| &**key).collect();
+            keys.sort_unstable();
+            // where equal ones stand, a search always finds the same
+            let place = |key: &str| keys.binary_search(&key).unwrap_or(0);
+            let mut last = vec![0; keys.len()];
+            for (i, (key, _)) in members.iter().enumerate() {
+                last.get_mut(place(key)).into_iter().for_each(|last| *last = i);
+            }
             out.push('{');
             for (i, (key, member)) in members.iter().enumerate() {
-                // TOML refuses a key that is there twice; JSON readers take the last
-                if members.iter().skip(i + 1).any(|(later, _)| later == key) {
+                if last.get(place(key)) != Some(&i) {
                     continue;
                 }
                 out.push_str(if out.ends_with('{') { "" } else { ", " });
@@ -47,7 +61,7 @@ fn append(out: &mut String, value: &Value<'_>) -> Result<(), String> {
                     quote(out, key);
                 }
                 out.push_str(" = ");
-                append(out, member)?;
+                append(out, member, depth)?;
             }
             out.push('}');
         }
@@ -115,5 +129,23 @@ mod tests {
         for json in ["null", "[null]", r#"{"a":null}"#, "9223372036854775808", "1e400"] {
             assert!(toml(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn what_is_so_deep_that_codex_would_take_it_for_a_string_is_refused() {
+        let nested = |n: usize| [r#"{"a":["#.repeat(n), "]}".repeat(n)].concat();
+        assert!(toml(&nested(40)).is_ok());
+        assert_eq!(toml(&format!("[{}]", nested(40))), Err("nested too deep".to_owned()));
+    }
+
+    #[test]
+    fn a_table_of_very_many_members_is_written_without_much_ado() {
+        let members = |from: u32| {
+            (from..60_000).map(|n| format!("\"k{n}\":{n},")).collect::<Vec<_>>().concat()
+        };
+        let json = format!("{{\"k0\":-1,{}{}\"k7\":-7}}", members(0), members(30_000));
+        let written = toml(&json).expect("a table");
+        assert_eq!(written.matches(" = ").count(), 60_000);
+        assert!(written.starts_with("{k0 = 0, k1 = 1, ") && written.ends_with(", k7 = -7}"));
     }
 }
