@@ -128,7 +128,7 @@ fn status(pid: i64) -> io::Result<(u64, char)> {
 
 /// Fields 22 and 3 of a line of /proc/PID/stat (`proc_pid_stat(5)`). They are counted from behind the
 /// **last** `)`: a program may be called `a) R (b`.
-fn start_and_state(line: &[u8]) -> Option<(u64, char)> {
+pub fn start_and_state(line: &[u8]) -> Option<(u64, char)> {
     let behind = line.iter().rposition(|b| *b == b')')? + 1;
     let mut fields = std::str::from_utf8(line.get(behind..)?).ok()?.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;

@@ -88,7 +88,7 @@ impl Times {
 }
 
 /// A line of the file.
-fn stamp(line: &[u8]) -> Option<(u64, u64)> {
+pub fn stamp(line: &[u8]) -> Option<(u64, u64)> {
     let (bytes, moment) = std::str::from_utf8(line).ok()?.split_once(' ')?;
     Some((bytes.parse().ok()?, moment.parse().ok()?))
 }

@@ -37,8 +37,8 @@ const TOOLS: [&str; 25] = [
 ];
 
 /// What is played by a stand-in that only writes down what it was called with.
-const STANDINS: [&str; 8] =
-    ["cargo", "claude", "code", "man", "npm", "pip", "rustup", "tests/demo"];
+const STANDINS: [&str; 9] =
+    ["cargo", "claude", "code", "man", "npm", "pip", "rustup", "tests/demo", "tests/fuzz/run"];
 
 /// What a stand-in does at last.
 const NOTE: &str = "{ printf '%s\\0' $name \"$@\"; printf '\\1'; } >> $STANDIN_OUT/said\n";
@@ -378,7 +378,7 @@ impl Machine {
             symlink(there, bin.join(tool)).unwrap();
         }
         symlink(root("man"), project.join("man")).unwrap();
-        fs::create_dir(project.join("tests")).unwrap();
+        fs::create_dir_all(project.join("tests/fuzz")).unwrap();
         for name in STANDINS {
             let file = if name.contains('/') { project.join(name) } else { bin.join(name) };
             self.program(&file, &format!("{}{NOTE}", if name == "cargo" { CARGO } else { "" }));
@@ -489,6 +489,7 @@ impl Machine {
             ["man", .., file] => assert!(Path::new(file).extension().is_some_and(|end| end == "1")),
             // what is said to readers is what is checked for them
             ["tests/demo"] => assert!(read(".ci/run").contains(" tests/demo\n")),
+            ["tests/fuzz/run", _] => assert!(read(".ci/run").contains(" tests/fuzz/run 45\n")),
             ["cargo", ..] => assert!(cargo_knows(&call), "{words:?}"),
             ["rustup", "target", "add", triple] => {
                 assert!(read(".ci/static").contains("rustup target list"));
@@ -726,8 +727,8 @@ fn what_shows_the_project_is_what_is_checked() {
     let block = blocks.iter().find(|block| block.chapter == "See it run").unwrap();
     let commands = commands(&block.lines);
     let words: Vec<String> = commands.iter().map(|line| shell_words(line).join(" ")).collect();
-    assert_eq!(words, ["tests/demo", "cargo test"]);
-    for script in ["tests/demo", ".ci/run"] {
+    assert_eq!(words, ["tests/demo", "cargo test", "tests/fuzz/run 60"]);
+    for script in ["tests/demo", "tests/fuzz/run", ".ci/run"] {
         let mode = fs::metadata(root(script)).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{script} cannot be run");
     }

@@ -1,0 +1,47 @@
+//! The command line: what was understood can be said again in one way, and is understood the same.
+
+use crate::cli::{Flags, Role, parse};
+use crate::settings::{Settings, shown};
+use std::path::Path;
+
+/// Tries words, a line each.
+pub fn hold(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let words = text.split('\n').map(str::to_owned);
+    match parse(words.clone()) {
+        Err(why) => assert!(why.to_string().ends_with("--help'")),
+        Ok(Role::Serve(flags)) => {
+            assert_eq!(parse(said(&flags)), Ok(Role::Serve(flags.clone())));
+            assert!(flags.max_parallel != Some(0) && flags.task_timeout != Some(0));
+            for word in &flags.config {
+                assert!(word.contains('=') && !word.starts_with(['=', '-']), "{word}");
+                let _ = shown(word);
+            }
+            // the words may as well be the values of variables
+            let variable = |name: &str| words.clone().nth(name.len() % 5);
+            let (settings, _) = Settings::read(flags, variable, Path::new("/here"));
+            assert!(settings.task_dir.is_absolute() && settings.log.is_absolute());
+            let _ = (settings.kept(), settings.default_of("model"));
+        }
+        Ok(Role::Supervise(..)) => assert_eq!(words.clone().next().as_deref(), Some("supervise")),
+        Ok(Role::Command(_) | Role::Help | Role::Version) => {}
+    }
+}
+
+/// The words that mean these flags.
+fn said(flags: &Flags) -> Vec<String> {
+    let mut words = Vec::new();
+    for word in &flags.config {
+        words.extend(["-c".to_owned(), word.clone()]);
+    }
+    let switches = [
+        ("--skip-git-repo-check", flags.skip_git_repo_check),
+        ("--ephemeral", flags.ephemeral),
+        ("--structured", flags.structured),
+    ];
+    words.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()));
+    words.extend(flags.codex.iter().map(|path| format!("--codex={path}")));
+    words.extend(flags.max_parallel.iter().map(|n| format!("--max-parallel={n}")));
+    words.extend(flags.task_timeout.iter().map(|n| format!("--task-timeout={n}")));
+    words
+}
