@@ -427,4 +427,58 @@ mod tests {
             assert!(why.contains(part) && why.ends_with("--help'"), "{line}: {why}");
         }
     }
+
+    #[test]
+    fn whatever_words_mean_flags_can_be_said_in_one_way() {
+        let words = [
+            "-c",
+            "a=b",
+            "--config=c=d",
+            "-ce=1",
+            "=",
+            "-c=",
+            "--codex",
+            "--codex=",
+            "--max-parallel",
+            "--task-timeout=9",
+            "5",
+            "0",
+            "--ephemeral",
+            "--structured=",
+            "--skip-git-repo-check",
+            "ps",
+            "-w",
+            "-",
+            "--",
+            "",
+            "-h",
+        ];
+        let mut lines = vec![Vec::new()];
+        let mut served = 0;
+        for _ in 0..4 {
+            let longer = |line: &Vec<&'static str>| {
+                let line = line.clone();
+                words.iter().map(move |word| [&line[..], &[*word]].concat())
+            };
+            lines = lines.iter().flat_map(longer).collect();
+            for line in &lines {
+                let Ok(Role::Serve(flags)) = parse(line.iter().map(|word| (*word).into())) else {
+                    continue;
+                };
+                served += 1;
+                assert!(flags.config.iter().all(|word| word.find('=') > Some(0)), "{line:?}");
+                assert!(!line.contains(&"ps") || line.contains(&"--codex"), "{line:?}");
+                let said = |on: bool, word: &str| on.then(|| word.to_owned());
+                let again = flags.config.iter().map(|word| format!("-c{word}"));
+                let again = again.chain(flags.codex.iter().map(|path| format!("--codex={path}")));
+                let again = again.chain(flags.max_parallel.map(|n| format!("--max-parallel={n}")));
+                let again = again.chain(flags.task_timeout.map(|n| format!("--task-timeout={n}")));
+                let again = again.chain(said(flags.ephemeral, "--ephemeral"));
+                let again = again.chain(said(flags.structured, "--structured"));
+                let again = again.chain(said(flags.skip_git_repo_check, "--skip-git-repo-check"));
+                assert_eq!(parse(again.collect::<Vec<_>>()), Ok(Role::Serve(flags)), "{line:?}");
+            }
+        }
+        assert!(served > 1000, "{served}");
+    }
 }

@@ -292,4 +292,45 @@ mod tests {
         assert!(error(Some(&id), &e).contains(r#""id":"a","error":{"#));
         assert!(error(Some(&id), &e).ends_with(r#""data":{}}}"#));
     }
+
+    #[test]
+    fn every_mixture_of_members_is_what_it_is_by_each_of_them() {
+        let member = |name: &str, values: &[&str]| -> Vec<String> {
+            let said = values.iter().map(|value| format!(",\"{name}\":{value}"));
+            [String::new()].into_iter().chain(said).collect()
+        };
+        let versions = member("jsonrpc", &["\"2.0\"", "\"1.0\"", "2.0"]);
+        let ids = member("id", &["7", "\"7\"", "null", "7.0", "true", "[]", "{}"]);
+        let methods = member("method", &["\"m\"", "5", "null"]);
+        let params = member("params", &["{}", "null", "[]", "5"]);
+        let ends = member("result", &["{}"]);
+        let mut lines = vec![(String::new(), [0; 5])];
+        for (at, choices) in [versions, ids, methods, params, ends].iter().enumerate() {
+            let longer = |(line, chosen): &(String, [usize; 5])| {
+                let (line, chosen) = (line.clone(), *chosen);
+                choices.iter().enumerate().map(move |(choice, said)| {
+                    let mut chosen = chosen;
+                    chosen[at] = choice;
+                    (line.clone() + said, chosen)
+                })
+            };
+            lines = lines.iter().flat_map(longer).collect();
+        }
+        assert_eq!(lines.len(), 4 * 8 * 4 * 5 * 2);
+        for (members, [version, id, method, params, end]) in lines {
+            let line = format!("{{\"x\":0{members}}}");
+            let good_id = ["", "7 ", "\"7\" "].get(id).copied();
+            let what = match (method, id) {
+                (0, _) if end == 1 => "response".into(),
+                (0, _) => format!("{}-32600", good_id.unwrap_or_default()),
+                (1, 0) => "notification".into(),
+                (_, 0) => "response".into(),
+                (_, 3..) => "-32600".into(),
+                _ if version != 1 || method != 1 => format!("{}-32600", good_id.unwrap()),
+                _ if params > 2 => format!("{}-32602", good_id.unwrap()),
+                _ => format!("request {}", good_id.unwrap().trim()),
+            };
+            assert_eq!(read(&line), what, "{line}");
+        }
+    }
 }

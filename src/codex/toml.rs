@@ -148,4 +148,58 @@ mod tests {
         assert_eq!(written.matches(" = ").count(), 60_000);
         assert!(written.starts_with("{k0 = 0, k1 = 1, ") && written.ends_with(", k7 = -7}"));
     }
+
+    /// Reads a basic string by what TOML 1.0 says of it, and gives what stands behind it.
+    fn unquoted(text: &str) -> Option<(String, &str)> {
+        let mut chars = text.strip_prefix('"')?.chars();
+        let mut out = String::new();
+        loop {
+            match chars.next()? {
+                '"' => return Some((out, chars.as_str())),
+                '\\' => out.push(match chars.next()? {
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    'u' => {
+                        let (digits, rest) = chars.as_str().split_at_checked(4)?;
+                        chars = rest.chars();
+                        char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+                    }
+                    c @ ('"' | '\\') => c,
+                    _ => return None,
+                }),
+                c if c >= ' ' && c != '\u{7f}' => out.push(c),
+                _ => return None,
+            }
+        }
+    }
+
+    #[test]
+    fn every_short_text_is_a_string_and_a_key_that_read_back() {
+        let mut texts = vec![String::new()];
+        for round in 0..4 {
+            let longer = |text: &String| {
+                let text = text.clone();
+                "\"\\\n\t\u{1}\u{7f}\u{85}aé'#=]}".chars().map(move |c| format!("{text}{c}"))
+            };
+            // those of the last round are the longest
+            let longest = texts.iter().filter(|text| text.chars().count() == round);
+            texts.extend(longest.flat_map(longer).collect::<Vec<_>>());
+        }
+        for text in &texts {
+            let member = (text.as_str().into(), Value::String(text.as_str().into()));
+            let written = write(&Value::Object(vec![member])).expect(text);
+            let inside = written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap();
+            let bare = !text.is_empty() && text.chars().all(|c| c == 'a');
+            let (key, value) = match unquoted(inside) {
+                Some(read) => read,
+                None => {
+                    inside.split_at_checked(text.len()).map(|(k, v)| (k.to_owned(), v)).unwrap()
+                }
+            };
+            assert_eq!((&key, inside.starts_with('"')), (text, !bare), "{written}");
+            let value = value.strip_prefix(" = ").expect("a value");
+            assert_eq!(unquoted(value), Some((text.clone(), "")), "{written}");
+        }
+    }
 }

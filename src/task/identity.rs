@@ -218,4 +218,22 @@ mod tests {
             assert!(!Process { pid, start: None, place: None }.alive());
         }
     }
+
+    #[test]
+    fn every_short_name_hides_no_field() {
+        let tail = b") S 1 7 7 0 -1 4194304 90 0 0 0 0 0 0 0 20 0 1 0 777 2899968 231 0\n";
+        let mut names = vec![Vec::new()];
+        for _ in 0..5 {
+            let longer = |name: &Vec<u8>| {
+                let name = name.clone();
+                b"() R7\n\xff".iter().map(move |byte| [&name[..], &[*byte]].concat())
+            };
+            names = names.iter().flat_map(longer).collect();
+            for name in &names {
+                let line = [b"7 (", &name[..], tail].concat();
+                assert_eq!(start_and_state(&line), Some((777, 'S')), "{name:?}");
+                assert_eq!(start_and_state(name), None, "{name:?}");
+            }
+        }
+    }
 }

@@ -437,4 +437,57 @@ mod tests {
             assert_eq!(Record::read(id, text.as_bytes()), None, "{text}");
         }
     }
+
+    #[test]
+    fn whatever_stands_in_a_member_the_record_reads_as_it_is_written_then() {
+        let id = Id::read("1a2b3c4d").expect("an id");
+        let text = r#"{"task_id":"1a2b3c4d","status":"running","started_at":1.5,"attached":true,
+            "mcp_task_id":"1a2b3c4d00000000ffffffff01234567","command":[],"cwd":"/","settings":{},
+            "model":"m","sandbox":"s","thread_id":"t","usage_before":{},"usage":{"input_tokens":1},
+            "asked_at":1,"completed_at":2,"max_parallel":1,"timeout":1,"timed_out":true,
+            "server_pid":2,"server_start_time":3,"supervisor_pid":4,"supervisor_start_time":5,
+            "pid":6,"pid_start_time":7,"boot_id":"b","pid_namespace":"n","host":"h","exit_code":1,
+            "failure":"f","note":"n","inferred":true,"worktree_path":"/w","changes":{"files":1}}"#;
+        let Ok(Value::Object(members)) = json::parse(text.as_bytes()) else { panic!("an object") };
+        let odd = [
+            "null",
+            "true",
+            "0",
+            "-0",
+            "1",
+            "-1",
+            "1.5",
+            "-1.5",
+            "1e400",
+            "\"\"",
+            "\"x\"",
+            "[]",
+            "[1]",
+            "{}",
+            "2147483648",
+            "4294967296",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-9223372036854775808",
+            "\"1a2b3c4d\"",
+            "\"\\ud800\\u0000\"",
+            "[\"a\",[]]",
+            "{\"x\":{}}",
+        ];
+        let mut read = 0;
+        for (at, value) in (0..members.len()).flat_map(|at| odd.map(|value| (at, value))) {
+            let mut members = members.clone();
+            members[at].1 = json::parse(value.as_bytes()).expect(value);
+            let text = Value::Object(members).to_json();
+            let Some(record) = Record::read(id, text.as_bytes()) else { continue };
+            read += 1;
+            let written = record.write();
+            assert_eq!(Record::read(id, written.as_bytes()), Some(record.clone()), "{text}");
+            for process in [record.server, record.supervisor, record.codex].iter().flatten() {
+                let pid = crate::sys::Pid::new(process.pid);
+                assert_eq!(pid.is_some(), (2..1 << 31).contains(&process.pid), "{text}");
+            }
+        }
+        assert!(read > 600, "{read}");
+    }
 }
