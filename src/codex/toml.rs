@@ -1,8 +1,7 @@
 //! JSON values as TOML, for `-c key=value`. Codex reads the value as TOML, and as a bare string
 //! where it is none, so a string must never be able to pass for anything else.
 
-use crate::json::Value;
-use std::fmt::Write;
+use crate::json::{self, Value};
 
 /// How deep arrays and tables may nest in one another: Codex 0.169 takes what is deeper for a string.
 const DEPTH: u32 = 80;
@@ -75,23 +74,12 @@ fn is_finite(text: &str) -> bool {
     mantissa.len() < 200 && exponent.parse::<i32>().is_ok_and(|e| (-300..100).contains(&e))
 }
 
-/// Appends a basic string on one line (TOML 1.0).
+/// Appends a basic string on one line (TOML 1.0). What JSON escapes, and how, TOML does too, and one
+/// character more.
 pub fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' || c == '\u{7f}' => {
-                let _ = write!(out, "\\u{:04X}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    let mut quoted = String::new();
+    json::quote(&mut quoted, text);
+    out.push_str(&quoted.replace('\u{7f}', "\\u007F"));
 }
 
 #[cfg(test)]
@@ -100,7 +88,7 @@ mod tests {
 
     /// The TOML of a JSON text.
     fn toml(json: &str) -> Result<String, String> {
-        write(&crate::json::parse(json.as_bytes()).expect(json))
+        write(&json::parse(json.as_bytes()).expect(json))
     }
 
     #[test]
