@@ -200,7 +200,7 @@ impl Transcript {
     /// The words of the answer, out of the line that stands at [`Transcript::answer`].
     pub fn message_in(line: &[u8]) -> Option<String> {
         let line = as_text(line);
-        Some(Event::read(&line)?.item.text.text().into_owned())
+        Some(Event::glance(&line)?.item.text.text().into_owned())
     }
 
     /// How the task ended: by an unambiguous terminal event, else by the exit status, where a

@@ -7,6 +7,7 @@
 #![allow(
     dead_code,
     unused_imports,
+    unused_macros,
     reason = "the program uses more of its modules than is tried here"
 )]
 
@@ -28,6 +29,8 @@ mod log;
 mod mcp;
 #[path = "../../../src/program.rs"]
 mod program;
+#[path = "../../../src/roots.rs"]
+mod roots;
 #[path = "../../../src/rpc.rs"]
 mod rpc;
 #[path = "../../../src/settings.rs"]

@@ -1,10 +1,10 @@
 //! JSON: what is read is what others read, and comes back as it was written.
 
-use crate::json::{Value, parse, parse_but};
+use crate::json::{Raw, Value, parse, pick};
 use serde::Deserialize;
 
-/// What is left out where that is tried.
-const LEFT_OUT: [&str; 2] = ["aggregated_output", "result"];
+/// The object whose members are picked too, and the one of those that ends it.
+const INNER: [&str; 2] = ["item", "result"];
 
 /// What the parser says of a text that is fine but for its depth.
 const DEEP: &str = "nested too deep";
@@ -27,24 +27,42 @@ pub fn hold(text: &[u8]) {
         Err(why) => assert!(why.at <= text.len(), "{why}"),
     }
     if let Ok(text) = std::str::from_utf8(text) {
-        assert_eq!(parse_but(text, &LEFT_OUT), ours.map(|value| without(value, 2)));
+        let (read, all) = picked(text, &[]);
+        assert_eq!(read, ours.as_ref().map(drop).map_err(ToString::to_string));
+        if let Ok(value) = &ours {
+            assert_eq!(all, members(value));
+            let (read, some) = picked(text, &INNER[1..]);
+            assert!(read.is_ok() && all.starts_with(&some));
+        }
     }
 }
 
-/// The value without the members that are left out, of so many levels.
-fn without(value: Value<'_>, levels: u32) -> Value<'_> {
-    let Some(below) = levels.checked_sub(1) else { return value };
-    match value {
-        Value::Array(items) => {
-            Value::Array(items.into_iter().map(|item| without(item, below)).collect())
-        }
-        Value::Object(mut members) => {
-            members.retain(|(key, _)| !LEFT_OUT.contains(&&**key));
-            let members = members.into_iter().map(|(key, value)| (key, without(value, below)));
-            Value::Object(members.collect())
-        }
-        other => other,
+/// Depths, names and values, as they are picked.
+type Picked = Vec<(u32, String, String)>;
+
+/// What is picked, and what was wrong.
+fn picked(text: &str, last: &[&str]) -> (Result<(), String>, Picked) {
+    let mut found = Vec::new();
+    let mut each = |depth, name: &str, raw: Raw<'_>| {
+        assert!(!raw.is_none());
+        let value = raw.value();
+        assert_eq!(raw.text(), value.as_str().unwrap_or_default());
+        found.push((depth, name.to_owned(), value.to_json()));
+    };
+    let read = pick(text, INNER[0], last, &mut each).map_err(|why| why.to_string());
+    (read, found)
+}
+
+/// What is to be picked of a value.
+fn members(value: &Value<'_>) -> Picked {
+    let one = |depth, name: &str, value: &Value<'_>| (depth, name.to_owned(), value.to_json());
+    let mut all = Vec::new();
+    for (name, value) in value.as_object().unwrap_or_default() {
+        let inner = value.as_object().filter(|_| name == INNER[0]).unwrap_or_default();
+        all.extend(inner.iter().map(|(name, value)| one(2, name, value)));
+        all.push(one(1, name, value));
     }
+    all
 }
 
 /// Compares what was read, if it was, with what another reader says.

@@ -1,7 +1,7 @@
 //! A transcript's lines and what is folded of them: the same however the bytes come, and not much.
 
 use crate::codex::Transcript;
-use crate::codex::transcript::excerpt;
+use crate::codex::event::excerpt;
 use crate::lines::{Line, Lines};
 
 /// How many tools may run at once as far as is kept.
