@@ -2,14 +2,19 @@
 //! nothing of tasks.
 
 use crate::sys;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Makes a directory for the user alone, its parents too, and refuses one that others could have
 /// put there or can look into: a link, another owner, any bit for group or others.
 pub fn private_directory(path: &Path) -> io::Result<()> {
+    // looked at first: nothing is made where others have put a link
+    check_parents(path)?;
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     check_private(path)
 }
@@ -34,20 +39,123 @@ pub fn check_private(path: &Path) -> io::Result<()> {
         let why = format!("others can get at it (mode {:o}); chmod 700 it", status.mode() & 0o777);
         return Err(io::Error::other(why));
     }
-    check_parent(path)
+    check_parents(path)
 }
 
-/// Refuses a place in a directory where others could put something else there.
-pub fn check_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().map(Path::metadata).transpose()?;
-    let safe = parent.is_none_or(|parent| {
-        let by_others = parent.mode() & 0o022 != 0 && parent.mode() & 0o1000 == 0;
-        !by_others && (parent.uid() == sys::user() || parent.uid() == 0)
-    });
-    if safe {
-        Ok(())
-    } else {
-        Err(io::Error::other("others can replace it: see its parent's mode"))
+/// Refuses a place where others could put something else: every directory above it, and every link
+/// on the way, must belong to the user or the system, and none may be open to others.
+pub fn check_parents(path: &Path) -> io::Result<()> {
+    // in a namespace of its own the system has another number
+    let system = Path::new("/").metadata()?.uid();
+    let real = path.ancestors().skip(1).find_map(|above| above.canonicalize().ok());
+    let real = real.iter().flat_map(|real| real.ancestors());
+    for above in path.ancestors().skip(1).chain(real) {
+        let Ok(status) = above.symlink_metadata() else { continue };
+        let (user, mode) = (status.uid(), status.mode());
+        // by convention a group of the user's own number has nobody else in it
+        let alone = status.gid() == user && user != 0;
+        let open = if alone { 0o002 } else { 0o022 };
+        let by_others = mode & open != 0 && mode & 0o1000 == 0 && !status.is_symlink();
+        if by_others || ![sys::user(), 0, system].contains(&user) {
+            let above = above.display();
+            return Err(io::Error::other(format!(
+                "others can replace it: {above} belongs to user {user} (mode {:o}), and must be \
+                 writable for nobody but this user or root",
+                mode & 0o7777
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Gives each name in a directory, if that can be read, but for those that are no UTF-8.
+pub fn each_name(directory: &Path, give: &mut dyn FnMut(&str)) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries {
+        let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
+        name.to_str().map(&mut *give);
+    }
+}
+
+/// How long a directory may take to remove. One in which somebody goes on making files takes for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Removes a directory, if it is there, and all below it, whatever others have made of it: links are
+/// not followed, no depth is too deep, and directories that were closed are opened.
+#[cfg(target_os = "linux")]
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let began = Instant::now();
+    let patient = || {
+        let over = began.elapsed() >= PATIENCE;
+        if over { Err(io::Error::from(io::ErrorKind::TimedOut)) } else { Ok(()) }
+    };
+    let top = match hold(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let mut moved = 0_u64;
+    let mut shallow = false;
+    while !shallow {
+        shallow = true;
+        for entry in held(&top).read_dir()? {
+            let (name, is_directory) = described(entry)?;
+            let path = held(&top).join(name);
+            patient()?;
+            if !is_directory {
+                fs::remove_file(path)?;
+                continue;
+            }
+            let directory = hold(&path)?;
+            for entry in held(&directory).read_dir()? {
+                let (name, is_directory) = described(entry)?;
+                let below = held(&directory).join(name);
+                patient()?;
+                if !is_directory {
+                    fs::remove_file(below)?;
+                    continue;
+                }
+                // up to the top, so that there is never more than one level to hold; a closed
+                // directory cannot be moved
+                hold(&below)?;
+                moved += 1;
+                let free = format!(".{moved}.{}", began.elapsed().subsec_nanos());
+                fs::rename(below, held(&top).join(free))?;
+                shallow = false;
+            }
+            fs::remove_dir(path)?;
+        }
+    }
+    fs::remove_dir(path)
+}
+
+/// The name in a directory, and whether it is a directory's.
+#[cfg(target_os = "linux")]
+fn described(entry: io::Result<DirEntry>) -> io::Result<(OsString, bool)> {
+    let entry = entry?;
+    Ok((entry.file_name(), entry.file_type()?.is_dir()))
+}
+
+/// Holds on to a directory, so that nobody can put another in its place, and opens it to us.
+#[cfg(target_os = "linux")]
+fn hold(path: &Path) -> io::Result<File> {
+    let flags = sys::A_PLACE | sys::A_DIRECTORY | sys::NO_LINK;
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    fs::set_permissions(held(&directory), Permissions::from_mode(0o700))?;
+    Ok(directory)
+}
+
+/// The path of a directory that is held on to, wherever it lies.
+#[cfg(target_os = "linux")]
+fn held(directory: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", directory.as_raw_fd()).into()
+}
+
+/// As on Linux, as far as the system does it.
+#[cfg(not(target_os = "linux"))]
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -82,12 +190,10 @@ pub fn append_own(path: &Path) -> io::Result<File> {
     // a pipe in its place must not hold us up
     let flags = sys::NO_LINK | sys::AT_ONCE;
     options.append(true).create(true).mode(0o600).custom_flags(flags);
-    let file = options.open(path)?;
-    if file.metadata()?.uid() == sys::user() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("the file belongs to another user"))
-    }
+    let foreign = || io::Error::other("it is a link, or belongs to another user");
+    let kind = |why| if sys::is_of_another_kind(&why) { foreign() } else { why };
+    let file = options.open(path).map_err(kind)?;
+    if file.metadata()?.uid() == sys::user() { Ok(file) } else { Err(foreign()) }
 }
 
 #[cfg(test)]
@@ -96,18 +202,18 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_reach_is_refused() {
-        use std::os::unix::fs::{PermissionsExt, symlink};
+        use std::os::unix::fs::symlink;
         let base = std::env::temp_dir().join(format!("swarm-private-{}", std::process::id()));
         let path = base.join("a/b");
         private_directory(&path).expect("it is made");
         private_directory(&path).expect("it is ours");
-        let open = std::fs::Permissions::from_mode(0o710);
-        std::fs::set_permissions(&path, open).expect("chmod");
+        let open = Permissions::from_mode(0o710);
+        fs::set_permissions(&path, open).expect("chmod");
         let why = private_directory(&path).expect_err("group may enter").to_string();
         assert!(why.contains("710") && why.contains("chmod 700"), "{why}");
         symlink(&base, base.join("link")).expect("a link is made");
         let why = private_directory(&base.join("link")).expect_err("a link").to_string();
         assert!(why.contains("link"), "{why}");
-        std::fs::remove_dir_all(base).expect("cleaned up");
+        fs::remove_dir_all(base).expect("cleaned up");
     }
 }

@@ -71,7 +71,14 @@ pub fn line(level: Level, text: &str) {
         made.map(files::private_directory).transpose()?;
         files::append_own(&log.path)
     };
-    if let Ok(file) = file.get_or_insert_with(open) {
+    // who does not look for the log would not learn of it otherwise
+    let opened = || {
+        open().inspect_err(|why| {
+            let path = log.path.display();
+            say(&format!("cannot write the log {path}: {why}; name another with CODEX_SWARM_LOG"));
+        })
+    };
+    if let Ok(file) = file.get_or_insert_with(opened) {
         let text = text.replace(|c: char| c.is_control(), " ");
         let (time, pid) = (clock::utc(clock::wall()), std::process::id());
         let _ = file.write_all(format!("{time} {} [{pid}] {text}\n", level.name()).as_bytes());

@@ -86,7 +86,7 @@ pub fn run(settings: &Settings, store: &Store, id: Id, mut place: Option<File>) 
     if record.status != Status::Queued || record.supervisor.is_some() {
         // the supervisor it had is gone; what that had started must not go on without one, and
         // nothing is done a second time
-        return end_leftovers(&record);
+        return end_leftovers(store, &record);
     }
     record.supervisor = Some(Process::of(std::process::id()));
     let mut server = Server::connect();
@@ -102,6 +102,7 @@ pub fn run(settings: &Settings, store: &Store, id: Id, mut place: Option<File>) 
     }
     record.completed = Some(clock::wall());
     keep(store, &record, &mut server);
+    remove_temporary(store, id);
     if let Some(max_age) = settings.kept() {
         let (worktrees, now) = (settings.worktree_dir.as_path(), clock::wall());
         let sweep = Sweep { store, worktrees, max_age, now, dry: false, brief: true };
@@ -214,10 +215,14 @@ fn wait(
 }
 
 /// Ends what is left of a task that has got its verdict from somebody else.
-fn end_leftovers(record: &Record) {
-    if let Some(codex) =
-        record.codex.as_ref().filter(|codex| codex.signal(Signal::Interrupt).is_ok())
-    {
+fn end_leftovers(store: &Store, record: &Record) {
+    // a record that others have written could name any process of the user's
+    let marked = identity::marked(&format!("{MARK}={}", record.id));
+    let is_one = |codex: &&Process| {
+        marked.as_ref().is_none_or(|marked| marked.processes.iter().any(|one| one.pid == codex.pid))
+    };
+    let asked = |codex: &&Process| codex.signal(Signal::Interrupt).is_ok();
+    if let Some(codex) = record.codex.as_ref().filter(is_one).filter(asked) {
         let asked = Instant::now();
         while codex.alive() && asked.elapsed() < GRACE {
             std::thread::sleep(Duration::from_millis(20));
@@ -225,6 +230,14 @@ fn end_leftovers(record: &Record) {
     }
     if !sweep(record.id) {
         log::warning(&format!("task {}: some of its processes may be left", record.id));
+    }
+    remove_temporary(store, record.id);
+}
+
+/// Removes what the task has left where its temporary files were. The clean-up takes what is left.
+fn remove_temporary(store: &Store, id: Id) {
+    if let Err(why) = store.remove_temporary(id) {
+        log::warning(&format!("task {id}: {why}"));
     }
 }
 
@@ -239,6 +252,9 @@ fn prepare(
     let cwd = PathBuf::from(&record.cwd);
     let Some(worktree) = &mut record.worktree else { return Ok(None) };
     if worktree.is_made() {
+        if worktree::owner_of(worktree, &settings.worktree_dir).is_none() {
+            return Err(format!("{} is not the worktree of a task", worktree.path));
+        }
         worktree.stay_below(&record.roots)?;
         let in_use = worktree.occupy()?;
         // it may have been cleaned up while we waited for it
@@ -311,6 +327,13 @@ fn place(record: &Record) -> Result<String, String> {
     }
 }
 
+/// Whether no other task writes where this one does. Codex (0.169) keeps in its TMPDIR which of the
+/// empty directories that close its sandbox, such as `.codex`, others still need. Two that share a
+/// directory and not the TMPDIR open each other's.
+fn works_alone(record: &Record) -> bool {
+    record.worktree.is_some() && !record.command.iter().any(|word| word.starts_with("--add-dir="))
+}
+
 /// Starts codex, or says why it cannot be started.
 fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
     let name = record.command.first().ok_or("the record names no command")?;
@@ -328,10 +351,14 @@ fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
     let place = place(record)?;
     let prompt = file(Part::Prompt, files::open_own)?;
     let stderr = file(Part::Stderr, files::append_own)?;
+    let temporary = works_alone(record).then(|| store.make_temporary(record.id)).transpose()?;
     let start = || {
         let words: Vec<&OsStr> = record.command.iter().map(OsStr::new).collect();
         let mut program = Program::new(OsStr::new(name), &words)?;
         program.set(OsStr::new(MARK), OsStr::new(&record.id.to_string()))?;
+        if let Some(temporary) = &temporary {
+            program.set(OsStr::new("TMPDIR"), temporary.as_os_str())?;
+        }
         program.work_in(Path::new(&place), !record.roots.is_empty())?;
         program.lead_group();
         program.end_with_us();

@@ -33,6 +33,10 @@ pub const AT_ONCE: i32 = libc::O_NONBLOCK;
 /// For open(2): what is no directory is refused.
 pub const A_DIRECTORY: i32 = libc::O_DIRECTORY;
 
+/// For open(2): only the place is meant, whoever may read it.
+#[cfg(target_os = "linux")]
+pub const A_PLACE: i32 = libc::O_PATH;
+
 /// Whether something could not be opened because it is a link, or no directory.
 pub fn is_of_another_kind(why: &io::Error) -> bool {
     matches!(why.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR))
@@ -86,27 +90,31 @@ impl Signal {
     }
 }
 
-/// The id of a process that may be signalled: never 0, 1, negative or our own.
+/// The id of a process that may be signalled: never 0, 1 or negative, nor one of ours: this process,
+/// its parent or the leader of its group.
 ///
 /// kill(2) gives 0 and negative numbers the meaning "a group" or "all processes there are". No
 /// number that was read from anywhere reaches it except as a value of this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pid(libc::pid_t);
 
+/// No system gives out this number or one beyond: the limit of Linux (proc(5)), and the highest.
+const PID_END: i64 = 1 << 22;
+
 impl Pid {
     /// The process `number`, if that may be signalled.
     pub fn new(number: i64) -> Option<Pid> {
-        Pid::unless(number, i64::from(std::process::id()))
+        // SAFETY: getppid(2) takes nothing and always succeeds.
+        let parent = unsafe { libc::getppid() };
+        // SAFETY: and so does getpgrp(2).
+        let group = unsafe { libc::getpgrp() };
+        Pid::unless(number, [std::process::id().into(), parent.into(), group.into()])
     }
 
-    /// The decision of [`Pid::new`], where `own` is this process.
-    fn unless(number: i64, own: i64) -> Option<Pid> {
-        if number > 1 && number != own { number.try_into().ok().map(Pid) } else { None }
-    }
-
-    /// The number.
-    pub fn number(self) -> i64 {
-        i64::from(self.0)
+    /// The decision of [`Pid::new`], where `ours` must not be met.
+    fn unless(number: i64, ours: [i64; 3]) -> Option<Pid> {
+        let is_one = (2..PID_END).contains(&number) && !ours.contains(&number);
+        number.try_into().ok().filter(|_| is_one).map(Pid)
     }
 }
 
@@ -547,6 +555,7 @@ pub unsafe fn begin(count: libc::c_int, words: *const *const libc::c_char) -> Ve
             }
         }
     }
+    keep_descriptors();
     // what is ignored stays so through exec: nobody could wait for a child then
     // SAFETY: the default action is no code of ours.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
@@ -559,6 +568,23 @@ pub unsafe fn begin(count: libc::c_int, words: *const *const libc::c_char) -> Ve
     // SAFETY: here too; they live as long as the process.
     let word = |word: &*const libc::c_char| unsafe { CStr::from_ptr(*word) };
     words.iter().map(|at| OsStr::from_bytes(word(at).to_bytes()).to_owned()).collect()
+}
+
+/// Keeps what this process was given besides its three streams from all that it starts: whoever
+/// started it may have left files or locks open.
+fn keep_descriptors() {
+    #[cfg(target_os = "linux")]
+    {
+        let (from, to, flags) = (3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        // SAFETY: close_range(2) takes three integers and touches no memory.
+        if unsafe { libc::syscall(libc::SYS_close_range, from, to, flags) } == 0 {
+            return;
+        }
+    }
+    for fd in 3..1024 {
+        // SAFETY: takes integers and touches no memory; of a number that is none it says so.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }
 
 /// Stops this process until somebody lets it go on, as SIGTSTP does that nobody catches: not at all
@@ -939,11 +965,20 @@ mod tests {
 
     #[test]
     fn only_one_other_process_can_be_meant_by_a_pid() {
-        for number in [0, 1, -1, -2, i64::MIN, i64::MAX, 1 << 32, (1 << 32) + 7, 4321] {
-            assert_eq!(Pid::unless(number, 4321), None, "{number}");
+        let ours = [4321, 99, 4300];
+        let limits = [i64::MIN, i64::from(i32::MIN), i64::from(i32::MAX), i64::MAX];
+        let wrapped = [PID_END, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, (1 << 32) + 7];
+        for number in (-9..2).chain(ours).chain(limits).chain(wrapped) {
+            assert_eq!(Pid::unless(number, ours), None, "{number}");
         }
-        assert_eq!(Pid::unless(2, 4321), Some(Pid(2)));
-        assert_eq!(Pid::unless(4320, 4321).map(Pid::number), Some(4320));
+        for number in [2, 98, 100, 4299, 4301, 4320, 4322, PID_END - 1] {
+            assert_eq!(Pid::unless(number, ours).map(|pid| pid.0.into()), Some(number));
+            assert_eq!(Pid::unless(-number, ours), None, "the group of {number}");
+        }
+        // SAFETY: takes nothing and always succeeds.
+        let parent = i64::from(unsafe { libc::getppid() });
+        assert_eq!(Pid::new(parent), None, "who started us");
+        assert_eq!(Pid::new(std::process::id().into()), None, "ourselves");
     }
 
     /// Starts a program of the system with these words and streams.

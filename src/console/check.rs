@@ -402,9 +402,7 @@ fn check_place(report: &mut Report, matter: &str, path: &Path, name: &str) {
     };
     let mut tell = |word, text: &str| report.tell(word, matter, &[&shown, text].concat(), &cure);
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.into());
-    let temporary = variable("TMPDIR").unwrap_or_else(|| "/tmp".into());
-    let open =
-        ["/tmp", &temporary].into_iter().find(|t| real(&near).starts_with(real(Path::new(t))));
+    let open = real(&near).starts_with(real(Path::new("/tmp")));
     let room = sys::room(&near).unwrap_or(sys::Room { bytes: u64::MAX, file: true });
     if room.bytes < NO_ROOM || !room.file {
         return tell(bad, ": no room is left on its file system");
@@ -412,9 +410,8 @@ fn check_place(report: &mut Report, matter: &str, path: &Path, name: &str) {
     if room.bytes < LITTLE_ROOM {
         tell(Word::Warning, ": less than 100 MB are left on its file system");
     }
-    if let Some(open) = open {
-        let text = [" is in ", open, ", where tasks in Codex's sandbox can write"].concat();
-        tell(Word::Warning, &text);
+    if open {
+        tell(Word::Warning, " is in /tmp, where tasks in Codex's sandbox can write");
     } else if room.bytes >= LITTLE_ROOM {
         let later = if path.exists() { "" } else { " is made by the first task" };
         report.ok(matter, &[&shown, later].concat());
@@ -445,8 +442,8 @@ fn nearest(matter: &str, path: &Path) -> Result<PathBuf, String> {
             if !near.is_dir() {
                 return Err(format!("{} is no directory", near.display()));
             }
-            if matter != LOG && path.parent() == Some(near) {
-                files::check_parent(path).map_err(|why| why.to_string())?;
+            if matter != LOG {
+                files::check_parents(path).map_err(|why| why.to_string())?;
             }
         }
         there => there.map_err(|why| why.to_string())?,

@@ -13,7 +13,7 @@ use crate::mcp::tool::Tool;
 use crate::task::identity::Process;
 use crate::task::slots;
 use crate::task::store::Part;
-use crate::task::{Id, LongId, Record, Status, Usage, Worktree};
+use crate::task::{Id, LongId, Record, Status, Usage, Worktree, worktree};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::fs::File;
@@ -165,7 +165,8 @@ impl Server {
             request.worktree = Some(worktree.branch);
         }
         if let Some(worktree) = &worktree {
-            if !worktree.holds(Path::new(&record.cwd)) {
+            let owner = worktree::owner_of(worktree, &self.settings.worktree_dir);
+            if owner.is_none() || !worktree.holds(Path::new(&record.cwd)) {
                 return Err(format!(
                     "threadId: the worktree of task {id} was removed or replaced; give worktree: true with \
                      worktree-base: {:?} to go on with its branch in a new one, or cwd",

@@ -141,8 +141,11 @@ impl Watched {
         let Some(supervisor) = self.record.supervisor.as_ref().filter(|_| !self.is_final()) else {
             return;
         };
-        if let Err(why) = supervisor.signal(Signal::Terminate) {
-            log::warning(&format!("task {}: cannot signal its supervisor: {why}", self.id()));
+        // a record that others have written could name any process of the user's
+        let id = self.id();
+        let is_one = supervisor.runs(&format!("supervise\0{id}\0"));
+        if let Err(why) = supervisor.signal_if(is_one, Signal::Terminate) {
+            log::warning(&format!("task {id}: cannot signal its supervisor: {why}"));
         }
     }
 

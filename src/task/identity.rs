@@ -1,9 +1,11 @@
 //! Which process a record means. A pid alone means nothing: it is used again.
 
+use crate::files;
 use crate::sys::{self, Pid, Signal};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// A process, told apart from every other that had or will have its pid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +50,14 @@ impl Process {
     /// Whether it still runs.
     pub fn life(&self) -> Life {
         match self.pid() {
-            Some(pid) if cfg!(target_os = "linux") => self.compare(pid, Place::here()),
+            _ if cfg!(target_os = "linux") => self.compare(Place::here()),
             Some(pid) if sys::exists(pid) => Life::Alive,
             Some(_) | None => Life::Gone,
         }
     }
 
     /// Compares it with what has its pid `here`, if pids mean the same here.
-    fn compare(&self, pid: Pid, here: Option<Place>) -> Life {
+    fn compare(&self, here: Option<Place>) -> Life {
         let Some(here) = here else { return Life::Unknown };
         // the Python package does not say where: its directory is one machine's
         let place = self.place.as_ref().unwrap_or(&here);
@@ -65,7 +67,7 @@ impl Process {
         if place.namespace != here.namespace {
             return Life::Unknown;
         }
-        match status(pid.number()) {
+        match status(self.pid) {
             Ok((start, state)) if self.start == Some(start) && !matches!(state, 'Z' | 'X') => {
                 Life::Alive
             }
@@ -93,13 +95,26 @@ impl Process {
 
     /// Sends a signal to it and to no other. `NotFound` if it is not known to run.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.signal_if(true, signal)
+    }
+
+    /// The same, where it may turn out to be another one than was meant.
+    pub fn signal_if(&self, is_one: bool, signal: Signal) -> io::Result<()> {
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let pid = self.pid().ok_or_else(gone)?;
         let handle = sys::open_process(pid);
-        if !self.alive() {
+        if !is_one || !self.alive() {
             return Err(gone());
         }
         handle.map_or_else(|_| sys::kill(pid, signal), |h| sys::signal_process(&h, signal))
+    }
+
+    /// Whether its command line goes on so behind its name, as far as that can be seen here.
+    pub fn runs(&self, words: &str) -> bool {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let behind = line.iter().position(|b| *b == 0).and_then(|end| line.get(end + 1..));
+        behind.is_some_and(|behind| behind.starts_with(words.as_bytes()))
+            || cfg!(not(target_os = "linux"))
     }
 
     /// Its pid, if that may be signalled.
@@ -146,20 +161,19 @@ pub struct Marked {
 /// The processes that carry `NAME=value` in their environment. `None` where there is no /proc to look
 /// into.
 pub fn marked(variable: &str) -> Option<Marked> {
-    let numbers = fs::read_dir("/proc").ok()?.flatten();
-    let mut doubtful = false;
-    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let marked = pids.filter_map(|pid| {
+    let proc = Path::new("/proc");
+    let (mut processes, mut doubtful) = (Vec::new(), false);
+    files::each_name(proc, &mut |name| {
+        let Ok(pid) = name.parse::<u32>() else { return };
         // the process first, its environment after: what is found is then its own
         let process = Process::of(pid);
-        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return };
         // a thread of the kernel and a zombie have none, and no program either
         doubtful |= environment.is_empty() && fs::read_link(format!("/proc/{pid}/exe")).is_ok();
         let carries = environment.split(|b| *b == 0).any(|entry| entry == variable.as_bytes());
-        (carries && process.alive()).then_some(process)
+        processes.extend(Some(process).filter(|process| carries && process.alive()));
     });
-    let processes = marked.collect();
-    Some(Marked { processes, doubtful })
+    proc.join("self").exists().then_some(Marked { processes, doubtful })
 }
 
 #[cfg(test)]

@@ -63,6 +63,15 @@ impl Sweep<'_> {
                 let _ = std::fs::remove_file(path);
             }
         }
+        // its supervisor was killed, or lost its patience
+        for id in self.store.temporary() {
+            let over = self.store.read(id).is_none_or(|record| record.status.is_final());
+            if let Err(why) =
+                if over && !self.dry { self.store.remove_temporary(id) } else { Ok(()) }
+            {
+                tell(format!("task {id}: {why}"));
+            }
+        }
         // a prompt without a record: its server ended in between
         for id in self.store.ids(Part::Prompt) {
             let path = self.store.path(id, Part::Prompt);

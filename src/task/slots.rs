@@ -117,9 +117,10 @@ fn task_of(path: &Path) -> Option<Id> {
 
 /// The places in the queue, in order.
 fn places(store: &Store) -> Vec<PathBuf> {
-    let entries = fs::read_dir(queue(store)).into_iter().flatten().flatten();
-    let paths = entries.map(|entry| entry.path());
-    let mut places: Vec<PathBuf> = paths.filter(|path| task_of(path).is_some()).collect();
+    let (queue, mut places) = (queue(store), Vec::new());
+    files::each_name(&queue, &mut |name| {
+        places.extend(Some(queue.join(name)).filter(|path| task_of(path).is_some()));
+    });
     places.sort_unstable();
     places
 }

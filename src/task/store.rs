@@ -102,6 +102,40 @@ impl Store {
         self.directory.join(format!("{id}.{}", part.suffix()))
     }
 
+    /// Where tasks have a directory each for temporary files.
+    fn temporaries(&self) -> PathBuf {
+        self.directory.join("tmp")
+    }
+
+    /// Where a task has its own.
+    fn temporary_of(&self, id: Id) -> PathBuf {
+        self.temporaries().join(id.to_string())
+    }
+
+    /// Makes the directory for a task's temporary files.
+    pub fn make_temporary(&self, id: Id) -> Result<PathBuf, String> {
+        for path in [self.temporaries(), self.temporary_of(id)] {
+            files::private_directory(&path)
+                .map_err(|why| format!("cannot make {}: {why}", path.display()))?;
+        }
+        Ok(self.temporary_of(id))
+    }
+
+    /// Removes it, with all that the task has left there.
+    pub fn remove_temporary(&self, id: Id) -> Result<(), String> {
+        let (all, path) = (self.temporaries(), self.temporary_of(id));
+        if fs::symlink_metadata(&path).is_err() {
+            return Ok(());
+        }
+        let removed = files::check_private(&all).and_then(|()| files::remove_tree(&path));
+        removed.map_err(|why| format!("cannot remove {}: {why}", path.display()))
+    }
+
+    /// The tasks that have one.
+    pub fn temporary(&self) -> Vec<Id> {
+        ids(&self.temporaries(), "")
+    }
+
     /// The task whose record a file of this name is.
     pub fn recorded(name: &str) -> Option<Id> {
         let (id, suffix) = name.split_once('.')?;
@@ -238,35 +272,21 @@ impl Store {
 
     /// The ids of all groups.
     pub fn groups(&self) -> Vec<LongId> {
-        self.names(|name, suffix| LongId::read(name).filter(|_| suffix == "group"))
+        names(&self.directory, |name, suffix| LongId::read(name).filter(|_| suffix == "group"))
     }
 
     /// The ids of all tasks that have a file of this kind.
     pub fn ids(&self, part: Part) -> Vec<Id> {
-        self.names(|name, suffix| Id::read(name).filter(|_| suffix == part.suffix()))
+        ids(&self.directory, part.suffix())
     }
 
     /// The files that were to replace others, of whichever process: `.NAME.PID`.
     pub fn interim(&self) -> Vec<PathBuf> {
         let of_a_process = |rest: &str| rest.rsplit('.').next()?.parse::<u32>().ok();
-        let names = self.names(|name, rest| {
+        let names = names(&self.directory, |name, rest| {
             (name.is_empty() && of_a_process(rest).is_some()).then(|| format!(".{rest}"))
         });
         names.into_iter().map(|name| self.directory.join(name)).collect()
-    }
-
-    /// What `read` makes of the names in the directory, before and behind their first dot; sorted.
-    fn names<T: Ord>(&self, read: impl Fn(&str, &str) -> Option<T>) -> Vec<T> {
-        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let mut all: Vec<T> = entries
-            .filter_map(|entry| {
-                let name = entry.file_name();
-                let (name, suffix) = name.to_str()?.split_once('.')?;
-                read(name, suffix)
-            })
-            .collect();
-        all.sort_unstable();
-        all
     }
 
     /// Removes every file of a task.
@@ -292,6 +312,22 @@ impl Store {
             let _ = fs::remove_file(self.path(id, part));
         }
     }
+}
+
+/// The ids before such a suffix in the names in a directory.
+fn ids(directory: &Path, suffix: &str) -> Vec<Id> {
+    names(directory, |name, rest| Id::read(name).filter(|_| rest == suffix))
+}
+
+/// What `read` makes of the names in a directory, before and behind their first dot; sorted.
+fn names<T: Ord>(directory: &Path, read: impl Fn(&str, &str) -> Option<T>) -> Vec<T> {
+    let mut all = Vec::new();
+    files::each_name(directory, &mut |name| {
+        let (name, rest) = name.split_once('.').unwrap_or((name, ""));
+        all.extend(read(name, rest));
+    });
+    all.sort_unstable();
+    all
 }
 
 /// What is in a file of ours that holds a record.

@@ -190,10 +190,11 @@ fn a_supervisor_that_does_not_end_within_ten_seconds_is_told_of() {
     let dir = Dir::new();
     let told = dir.path("told");
     // of the signals it hears, this one alone is what a supervisor is told with
-    let stand = Stand::doing(&format!(
+    let script = format!(
         "trap ': > {0}' TERM; : > {0}-ready; while :; do read -r never; done",
         told.display()
-    ));
+    );
+    let stand = Stand::supervising(&dir, "0000000a", &script);
     until("the trap", || dir.path("told-ready").exists().then_some(()));
     task("0000000a", "running").with(&stand.members()).put(&dir);
     task("0000000b", "completed").put(&dir);

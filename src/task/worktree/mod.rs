@@ -168,9 +168,30 @@ impl Changes {
 }
 
 /// Whether a record's worktree is one that we made for the task `id`, below `directory`. Nothing
-/// else is ever removed, whatever a record says.
+/// else is ever worked in or removed, whatever a record says.
 pub fn is_ours(worktree: &Worktree, directory: &Path, id: Id) -> bool {
-    Path::new(&worktree.path) == directory.join(id.to_string()) && worktree.branch == branch_of(id)
+    let name = id.to_string();
+    Path::new(&worktree.path) == directory.join(&name)
+        && worktree.branch == branch_of(id)
+        && (!worktree.is_made() || (is_hash(&worktree.base) && is_of(&worktree.git_dir, &name)))
+}
+
+/// The task that a worktree was made for, if it is ours.
+pub fn owner_of(worktree: &Worktree, directory: &Path) -> Option<Id> {
+    let id = Id::read(worktree.branch.rsplit('/').next()?)?;
+    is_ours(worktree, directory, id).then_some(id)
+}
+
+/// Whether a word is a commit's full name: no other name, and no option.
+fn is_hash(word: &str) -> bool {
+    word.len() >= 40 && word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Whether a directory is one where git keeps the data of a linked worktree of this name. It adds a
+/// number where it has one of that name.
+fn is_of(git_dir: &str, name: &str) -> bool {
+    let mut parts = git_dir.rsplit('/');
+    parts.next().is_some_and(|last| last.starts_with(name)) && parts.next() == Some("worktrees")
 }
 
 /// Waits for the lock in a directory of git's: on a repository's worktrees, or on one worktree.
@@ -195,5 +216,48 @@ pub fn remove_residue(directory: &Path, before: &[PathBuf]) {
     for path in residue(directory).iter().filter(|path| !before.contains(path)) {
         // refuses a directory that has anything in it
         let _ = fs::remove_dir(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_worktree_of_a_task_of_ours_is_ours() {
+        let id = Id::read("1a2b3c4d").expect("an id");
+        let planned = Worktree::planned(Path::new("/w"), id, "HEAD");
+        let hash = "0123456789abcdef0123456789abcdef01234567";
+        let made = Worktree {
+            base: hash.into(),
+            git_dir: "/r/.git/worktrees/1a2b3c4d".into(),
+            ..planned.clone()
+        };
+        let again = Worktree { git_dir: "/r/.git/worktrees/1a2b3c4d1".into(), ..made.clone() };
+        for ours in [&planned, &made, &again] {
+            assert!(is_ours(ours, Path::new("/w"), id));
+            assert_eq!(owner_of(ours, Path::new("/w")), Some(id));
+        }
+        let with = |change: &dyn Fn(&mut Worktree)| {
+            let mut other = made.clone();
+            change(&mut other);
+            other
+        };
+        for path in ["/", "/w", "/w/1a2b3c4e", "/w/1a2b3c4d/x", "/w/1a2b3c4d/../x", "/x/1a2b3c4d"] {
+            let other = with(&|other| other.path = path.into());
+            assert_eq!(owner_of(&other, Path::new("/w")), None, "{path}");
+        }
+        for branch in ["main", "codex-swarm/1a2b3c4e", "codex-swarm/x/1a2b3c4d", "1a2b3c4d", ""] {
+            let other = with(&|other| other.branch = branch.into());
+            assert_eq!(owner_of(&other, Path::new("/w")), None, "{branch}");
+        }
+        for base in ["", "HEAD", "--output=/x", "codex-swarm/1a2b3c4d", &hash[1..]] {
+            let other = with(&|other| other.base = base.into());
+            assert_eq!(owner_of(&other, Path::new("/w")), None, "{base}");
+        }
+        for git_dir in ["/r/.git", "/r/.git/worktrees/mine", "/r/1a2b3c4d", "1a2b3c4d"] {
+            let other = with(&|other| other.git_dir = git_dir.into());
+            assert_eq!(owner_of(&other, Path::new("/w")), None, "{git_dir}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! How an old worktree is removed, and why one is not: nothing goes that exists nowhere else.
 
 use super::{Repository, Worktree, commit, lock};
+use crate::files;
 use crate::task::git::Git;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,8 +51,10 @@ fn try_remove(worktree: &mut Worktree, message: &[String]) -> Result<Outcome, St
             }
             // its supervisor was killed before a task could run in it: nothing of anybody's
             _ => {
-                repository.unmake(worktree);
-                return Ok(Outcome::Removed);
+                let lock = lock(&common)?;
+                // what the record calls its base is no reason to delete a branch
+                let git = repository.take_back_directory(&lock, worktree);
+                return remove_branch(&git, &worktree.branch);
             }
         }
     }
@@ -95,21 +98,20 @@ fn going(path: &Path) -> PathBuf {
 
 /// Removes a directory, if it is there.
 fn remove_directory(path: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(path) {
-        Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("cannot remove {}: {why}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_tree(path).map_err(|why| format!("cannot remove {}: {why}", path.display()))
 }
 
 /// Where git keeps the data of the worktree at `path`, if it knows one there.
 fn git_dir_of(common: &Path, path: &Path) -> Option<PathBuf> {
     let back = format!("{}\n", path.join(".git").display());
-    let entries = fs::read_dir(common.join("worktrees")).ok()?.flatten();
-    entries
-        .map(|entry| entry.path())
-        .find(|git_dir| fs::read(git_dir.join("gitdir")).is_ok_and(|to| to == back.as_bytes()))
+    let (all, mut found) = (common.join("worktrees"), None);
+    files::each_name(&all, &mut |name| {
+        let git_dir = all.join(name);
+        if fs::read(git_dir.join("gitdir")).is_ok_and(|to| to == back.as_bytes()) {
+            found = Some(git_dir);
+        }
+    });
+    found
 }
 
 /// Why a worktree that is there is not to be committed to our branch, if it is not.
