@@ -132,12 +132,19 @@ fn unquoted(value: &str) -> &str {
     inner('"').or_else(|| inner('\'')).unwrap_or(value)
 }
 
+/// What a `key=value` word has in it whose value may be a secret.
+const SECRET: [&str; 9] =
+    ["key", "token", "secret", "passw", "bearer", "authoriz", "credential", "header", ".env"];
+
 /// A `key=value` word as others may see it: a value that may be a secret is hidden.
 pub fn shown(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
-    let secret = ["key", "token", "secret", "password"].iter().any(|part| lower.contains(part));
+    // as in https://user:password@host
+    let login = lower.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
     match word.split_once('=') {
-        Some((key, _)) if secret => format!("{key}=***"),
+        Some((key, _)) if login || SECRET.iter().any(|part| lower.contains(part)) => {
+            format!("{key}=***")
+        }
         _ => word.to_owned(),
     }
 }
@@ -202,6 +209,18 @@ mod tests {
     fn secrets_are_not_shown() {
         assert_eq!(shown("model=gpt"), "model=gpt");
         assert_eq!(shown("providers.x.api_Key=abc"), "providers.x.api_Key=***");
-        assert_eq!(shown("mcp_servers={a={env={TOKEN=\"x\"}}}"), "mcp_servers=***");
+        for value in [
+            r#"{a={env={TOKEN="x"}}}"#,
+            r#"{"a":{"env":{"Api-Key":"x"}}}"#,
+            r#"{a={http_headers={Authorization="x"}}}"#,
+            r#"{a={url="https://me:x@host/"}}"#,
+            r#"["--password", "x"]"#,
+        ] {
+            assert_eq!(shown(&format!("mcp_servers={value}")), "mcp_servers=***", "{value}");
+        }
+        for key in ["a.http_headers.x", "mcp_servers.a.env.DSN", "a.CREDENTIAL", "a.bearer"] {
+            assert_eq!(shown(&format!("{key}=x=y")), format!("{key}=***"));
+        }
+        assert_eq!(shown("a=https://host/x"), "a=https://host/x");
     }
 }

@@ -75,6 +75,7 @@ mod retention;
 mod revisions;
 mod rpc;
 mod scale;
+mod secrets;
 mod shared;
 mod soak;
 mod streams;
