@@ -70,6 +70,7 @@ mod random;
 mod readme;
 mod real;
 mod received;
+mod redteam;
 mod resources;
 mod retention;
 mod revisions;
