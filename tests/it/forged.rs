@@ -7,6 +7,7 @@ use crate::planted::{Stand, run as by_hand, task};
 use crate::repo::*;
 use crate::support::*;
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The members of a record whose codex is this bystander, and whose supervisor has ended.
 fn codex_is(bystander: &Stand) -> String {
@@ -123,7 +124,10 @@ fn a_reply_works_in_no_worktree_that_a_record_makes_up() {
             quoted(base),
             quoted_path(&git_dir),
         );
-        plant(&dir, &id, &record(&id, &quoted_path(path), &members));
+        // a recent one: what is old may go at the end of any task
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let record = record(&id, &quoted_path(path), &members);
+        plant(&dir, &id, &record.replace("100000000", &(now / 10).to_string()));
         let before = (repo.snapshot(), repo.git(&["for-each-ref"]), walk(&git).len());
         let reply = format!(r#""threadId":"{}""#, thread_of(&id));
         let text = server.refused("codex_reply", &script_and(&work("echo 2 > more"), &reply));
