@@ -343,6 +343,75 @@ const TASK: [Row; 11] = [
     ],
 ];
 
+/// Callers of a locked server.
+const LOCKED: [Row; 13] = [
+    [
+        "a call that asks a locked server for more than its flags say",
+        "every tool refuses it, and names the flag",
+        "locked::what_is_wider_than_the_flags_is_refused_by_every_tool_with_the_name_of_the_flag",
+    ],
+    [
+        "a Codex configuration that is wider than a locked server",
+        "what is left out is said outright",
+        "locked::what_is_narrower_or_harmless_is_passed_on_and_the_rest_is_said_outright",
+    ],
+    [
+        "a sandbox mode wider than the ceiling, or one that is none",
+        "modes are compared by their width",
+        "src/codex/bounds.rs::the_sandbox_is_the_servers_or_narrower_and_is_always_said",
+    ],
+    [
+        "an approval policy by which a command leaves the sandbox",
+        "never, or the server's own",
+        "src/codex/bounds.rs::nobody_is_asked_for_approval_unless_the_server_says_so",
+    ],
+    [
+        "a profile, or a key of config that starts a program",
+        "three harmless keys pass, and only strings",
+        "src/codex/bounds.rs::only_harmless_keys_of_config_pass_and_no_profile",
+    ],
+    [
+        "a path that leaves the roots by .. or by a link",
+        "paths are resolved once, and passed on so",
+        "src/codex/bounds.rs::paths_are_resolved_before_they_are_looked_at_and_stay_so",
+    ],
+    [
+        "an image or a further directory outside, with a cwd inside",
+        "every path is held to the roots",
+        "src/codex/bounds.rs::every_path_lies_below_a_root",
+    ],
+    [
+        "/a/bc where /a/b is a root",
+        "names are compared whole",
+        "src/roots.rs::a_root_holds_itself_and_what_is_below_by_whole_names",
+    ],
+    [
+        "a directory that becomes a link while its task waits",
+        "what is entered is compared with what was checked",
+        "locked::what_is_swapped_between_the_check_and_the_start_is_not_entered",
+    ],
+    [
+        "a repository below a root whose git directory lies elsewhere",
+        "both are held to the roots",
+        "locked::a_repository_that_lies_elsewhere_gets_no_worktree_however_it_is_hidden",
+    ],
+    [
+        "a worktree that is swapped before a reply goes on in it",
+        "looked at once more, and entered without a link",
+        "locked::a_reply_does_not_enter_what_its_worktree_or_repository_was_swapped_for",
+    ],
+    [
+        "a reply to a thread that an unlocked server began",
+        "what it takes over is held to the same",
+        "locked::a_thread_is_one_that_ran_here_and_what_it_had_is_checked_like_what_is_given",
+    ],
+    [
+        "a task that rewrites the record of one that waits",
+        "no directory it may write to holds the records",
+        "locked::no_task_may_write_to_the_records_of_tasks",
+    ],
+];
+
 /// What is shown to a person or a client.
 const SHOWN: [Row; 7] = [
     [
@@ -384,7 +453,7 @@ const SHOWN: [Row; 7] = [
 
 /// Every row.
 fn rows() -> Vec<Row> {
-    [&CALLER[..], &WORKTREE, &RECORDS, &NEIGHBOUR, &TASK, &SHOWN].concat()
+    [&CALLER[..], &LOCKED, &WORKTREE, &RECORDS, &NEIGHBOUR, &TASK, &SHOWN].concat()
 }
 
 #[test]
