@@ -14,6 +14,7 @@ mod lines;
 mod log;
 mod mcp;
 mod program;
+mod relay;
 mod roots;
 mod rpc;
 mod server;

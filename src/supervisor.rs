@@ -7,10 +7,8 @@
 //! unless the task was to end with it.
 
 use crate::codex::command::MARK;
-use crate::codex::event::is_item;
-use crate::codex::transcript::Transcript;
 use crate::files;
-use crate::lines::{Line, Lines};
+use crate::relay::Relay;
 use crate::roots;
 use crate::settings::Settings;
 use crate::sys::{self, Child, PollFd, Program, Signal, Signals};
@@ -18,7 +16,6 @@ use crate::task::identity::{self, Process};
 use crate::task::retention::{self, Sweep};
 use crate::task::slots::{self, Slot, Turn};
 use crate::task::store::Part;
-use crate::task::times::Stamps;
 use crate::task::worktree::{self, Repository};
 use crate::task::{Id, Record, Status, Store, Worktree};
 use crate::{clock, log};
@@ -50,9 +47,6 @@ const DOUBT: u32 = 5;
 
 /// How long a grandchild may hold stdout open after codex ended.
 const DRAIN: Duration = Duration::from_millis(500);
-
-/// The longest line that is looked into here; items, which can be longer, are not.
-const LINE_LIMIT: usize = 64 << 10;
 
 /// Starts this very program, even where its file was replaced since, as the supervisor of a task.
 /// One that has a supervisor already, or had one, gets none: what it left is ended.
@@ -453,10 +447,13 @@ impl Run {
         server: &mut Server,
     ) {
         let stdout = self.stdout.as_ref().map(AsFd::as_fd);
-        let (output, word) = wait(&self.signals, stdout, server, self.timeout());
+        let (output, word) = wait(&self.signals, stdout, server, self.timeout(relay));
         let mut end = told_to_end(&mut self.signals, server, word, record);
-        if output && self.stdout.as_mut().is_some_and(|stdout| !relay.pass_on(stdout, server)) {
+        if output && self.stdout.as_mut().is_some_and(|stdout| !relay.pass_on(stdout)) {
             self.stdout = None;
+        }
+        if relay.has_news() {
+            server.tell(MORE_OUTPUT);
         }
         if self.ended.is_none() && child.has_ended() {
             self.ended = Some(Instant::now());
@@ -491,15 +488,16 @@ impl Run {
     }
 
     /// How long nothing may happen until there is something to do.
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&self, relay: &Relay) -> Option<Duration> {
         let rest = |since: Instant, span: Duration| span.saturating_sub(since.elapsed());
         let overtime = || self.overtime.map(|span| rest(self.began, span));
-        match (self.ended, self.asked_to_end, self.killed) {
+        let due = match (self.ended, self.asked_to_end, self.killed) {
             (Some(ended), ..) => Some(rest(ended, DRAIN)),
             (None, Some(asked), false) => Some(rest(asked, GRACE)),
             (None, Some(_), true) => None,
             (None, None, _) => overtime(),
-        }
+        };
+        due.into_iter().chain(relay.rest()).min()
     }
 }
 
@@ -537,110 +535,6 @@ fn sweep(id: Id) -> bool {
         std::thread::sleep(Duration::from_millis(10));
     }
     false
-}
-
-/// The way of codex's output into the transcript.
-struct Relay {
-    /// Where a piece of the output is read into.
-    room: Vec<u8>,
-    /// The transcript file.
-    transcript: Option<File>,
-    /// When what is in it came.
-    stamps: Stamps,
-    /// The line that has begun.
-    lines: Lines,
-    /// What the transcript says of the thread and the end of the turn; items are left out.
-    said: Transcript,
-    /// The turn has begun.
-    turn_began: bool,
-    /// Why the transcript is not whole.
-    trouble: Option<String>,
-    /// What was written last could not be kept.
-    missed: bool,
-    /// What was taken last did not end with a line.
-    amid_line: bool,
-}
-
-impl Relay {
-    /// Makes the transcript file.
-    fn open(store: &Store, id: Id) -> Relay {
-        let path = store.path(id, Part::Stdout);
-        let (transcript, trouble) = match files::append_own(&path) {
-            Ok(file) => (Some(file), None),
-            Err(why) => (None, Some(format!("cannot write {}: {why}", path.display()))),
-        };
-        let lines = Lines::new(LINE_LIMIT);
-        let said = Transcript::default();
-        let (turn_began, missed, amid_line) = (false, false, false);
-        let stamps = Stamps::new(store, id);
-        let room = vec![0; 64 << 10];
-        Relay { room, transcript, stamps, lines, said, turn_began, trouble, missed, amid_line }
-    }
-
-    /// Takes what codex has written, and gives `false` at its end. A full disk must not stop codex:
-    /// its work goes on, only what it says meanwhile is lost, and that is told.
-    fn pass_on(&mut self, stdout: &mut File, server: &mut Server) -> bool {
-        let mut room = std::mem::take(&mut self.room);
-        let more = match stdout.read(&mut room) {
-            Ok(0) => false,
-            Ok(count) => {
-                self.take(room.get(..count).unwrap_or_default(), server);
-                true
-            }
-            Err(e) => e.kind() == io::ErrorKind::Interrupted,
-        };
-        self.room = room;
-        more
-    }
-
-    /// Takes a piece of what codex has written.
-    fn take(&mut self, bytes: &[u8], server: &mut Server) {
-        if let Err(why) = self.write(bytes) {
-            self.trouble = Some(format!("the transcript is not whole: {why}"));
-            self.missed = true;
-        }
-        let (said, turn_began) = (&mut self.said, &mut self.turn_began);
-        self.lines.feed(bytes, |at, line| look_at(said, turn_began, at, line));
-        server.tell(MORE_OUTPUT);
-    }
-
-    /// Adds to the transcript. After a loss it goes on with the next whole line.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let amid_line = std::mem::replace(&mut self.amid_line, !bytes.ends_with(b"\n"));
-        let Some(file) = &mut self.transcript else { return Ok(()) };
-        if !self.missed {
-            self.stamps.stamp(file);
-            return file.write_all(bytes);
-        }
-        let line_end = || bytes.iter().position(|b| *b == b'\n').map(|end| end + 1);
-        let begin = if amid_line { line_end() } else { Some(0) };
-        let whole = begin.and_then(|begin| bytes.get(begin..)).unwrap_or_default();
-        if !whole.is_empty() {
-            // the end of the line that was cut
-            file.write_all(b"\n")?;
-            self.stamps.stamp(file);
-            file.write_all(whole)?;
-            self.missed = false;
-        }
-        Ok(())
-    }
-
-    /// The output is at its end.
-    fn finish(&mut self) {
-        let (said, turn_began) = (&mut self.said, &mut self.turn_began);
-        self.lines.finish(|at, line| look_at(said, turn_began, at, line));
-    }
-}
-
-/// Takes in a line that may be about the thread or the turn.
-fn look_at(said: &mut Transcript, turn_began: &mut bool, at: u64, line: Line<'_>) {
-    if let Line::Whole(bytes) = line {
-        // a warning is an item too, and can come before the turn
-        if !is_item(bytes) {
-            *turn_began |= bytes.starts_with(br#"{"type":"turn."#);
-            said.fold(at, line);
-        }
-    }
 }
 
 /// The server at the other end of stdin and stdout, which are one socket.

@@ -491,6 +491,17 @@ pub fn pipe() -> io::Result<(File, File)> {
     Ok((reading, writing))
 }
 
+/// Gives a pipe room for so many bytes, if the system lets it have them (pipe(7)).
+#[cfg(target_os = "linux")]
+pub fn widen(pipe: &File, bytes: i32) {
+    // SAFETY: takes integers and touches no memory.
+    unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
+}
+
+/// Pipes are as they are here.
+#[cfg(not(target_os = "linux"))]
+pub fn widen(_: &File, _: i32) {}
+
 /// Where nothing is read and nothing kept.
 pub fn nothing() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/null")

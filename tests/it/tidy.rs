@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// The modules from low to high: a file knows its own module and those in the rows above it.
-const RANKS: [&[&str]; 15] = [
+const RANKS: [&[&str]; 16] = [
     &["json", "sys", "clock", "lines", "cli"],
     &["files", "rpc", "program", "roots"],
     &["log"],
     &["task", "settings", "mcp"],
     &["codex"],
+    &["relay"],
     &["supervisor", "server::watched", "server::open"],
     &["server::report", "server::known"],
     &["console"],
@@ -127,7 +128,7 @@ fn each_file_says_first_what_it_is_and_stays_short() {
         let program = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         let length = program.lines().count();
         // all that is unsafe has to stand in one file, and why it may be is worth its lines
-        let of_sys = || (code(&text).lines().count(), 720);
+        let of_sys = || (code(&text).lines().count(), 750);
         let (length, most) = if name == "sys.rs" { of_sys() } else { (length, 700) };
         assert!(length <= most, "{name} has {length} lines");
     }
