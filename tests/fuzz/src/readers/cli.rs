@@ -30,18 +30,32 @@ pub fn hold(data: &[u8]) {
 
 /// The words that mean these flags.
 fn said(flags: &Flags) -> Vec<String> {
+    // a flag that is new has to be said too
+    let Flags {
+        config,
+        skip_git_repo_check,
+        ephemeral,
+        codex,
+        structured,
+        max_parallel,
+        task_timeout,
+        locked,
+        roots,
+    } = flags;
     let mut words = Vec::new();
-    for word in &flags.config {
+    for word in config {
         words.extend(["-c".to_owned(), word.clone()]);
     }
     let switches = [
-        ("--skip-git-repo-check", flags.skip_git_repo_check),
-        ("--ephemeral", flags.ephemeral),
-        ("--structured", flags.structured),
+        ("--skip-git-repo-check", skip_git_repo_check),
+        ("--ephemeral", ephemeral),
+        ("--structured", structured),
+        ("--locked", locked),
     ];
-    words.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()));
-    words.extend(flags.codex.iter().map(|path| format!("--codex={path}")));
-    words.extend(flags.max_parallel.iter().map(|n| format!("--max-parallel={n}")));
-    words.extend(flags.task_timeout.iter().map(|n| format!("--task-timeout={n}")));
+    words.extend(switches.iter().filter(|(_, on)| **on).map(|(name, _)| (*name).to_owned()));
+    words.extend(codex.iter().map(|path| format!("--codex={path}")));
+    words.extend(max_parallel.iter().map(|n| format!("--max-parallel={n}")));
+    words.extend(task_timeout.iter().map(|n| format!("--task-timeout={n}")));
+    words.extend(roots.iter().map(|root| format!("--root={root}")));
     words
 }
