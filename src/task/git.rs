@@ -120,7 +120,8 @@ impl Git {
             if is_harmless(command) {
                 continue;
             }
-            if driver.contains('=') {
+            // one that is no text cannot be named as it is
+            if driver.contains(['=', char::REPLACEMENT_CHARACTER]) {
                 return Err(format!(
                     "the filter {driver:?} has a name that cannot be switched off"
                 ));

@@ -590,3 +590,21 @@ fn gits_variables_in_the_servers_environment_change_nothing() {
     assert_eq!(born_after, born_before);
     repo.sound();
 }
+
+#[test]
+fn a_filter_whose_name_is_no_text_does_not_run() {
+    let dir = Dir::new();
+    let trap = Trap::new(&dir);
+    let repo = Repo::new(&dir, "repo");
+    let mut server = dir.server();
+    let mut config = fs::read(repo.path.join(".git/config")).unwrap();
+    config.extend(b"[filter \"\xff\"]\n");
+    for key in ["clean", "smudge", "process"] {
+        config.extend(format!("{key} = {}\n", trap.evil.display()).bytes());
+    }
+    fs::write(repo.path.join(".git/config"), config).unwrap();
+    fs::write(repo.path.join(".git/info/attributes"), b"* filter=\xff\n").unwrap();
+    let text = server.refused("codex", &script_and(&work("echo w > made"), &at(&repo.path, "")));
+    trap.silent(&text);
+    assert!(text.contains("has a name that cannot be switched off"), "{text}");
+}
