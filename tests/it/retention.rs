@@ -25,9 +25,14 @@ fn all_of(dir: &Dir, repo: &Repo, places: &[&str]) -> Vec<String> {
     let mut all = repo.snapshot();
     all.push(repo.git(&["for-each-ref"]));
     for name in places {
-        // What is no task's is the servers' own, who may write it at any time.
+        // What is no task's is the servers' own, who may write it at any time; and what a task has had
+        // for a time goes behind its end.
         let walked = walk(&dir.path(name)).into_iter();
-        let is_task = |path: &Path| path.file_stem().is_some_and(|stem| stem.len() == 8);
+        let for_a_time = dir.path("tasks/tmp");
+        let is_task = |path: &Path| {
+            let is_named = path.file_stem().is_some_and(|stem| stem.len() == 8);
+            is_named && !path.starts_with(&for_a_time)
+        };
         let files = walked.filter(|path| *name != "tasks" || is_task(path));
         all.extend(files.map(|path| described(&path)));
     }
