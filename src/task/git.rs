@@ -23,8 +23,12 @@ const OLDEST: (u32, u32) = (2, 34);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What holds for every call.
-const CONFIG: [&str; 12] = [
+const CONFIG: [&str; 13] = [
     "core.hooksPath=/dev/null",
+    // hooks may stand in the configuration alone, since git 2.54
+    "hook.post-checkout.enabled=false",
+    "hook.post-index-change.enabled=false",
+    "hook.reference-transaction.enabled=false",
     "core.fsmonitor=false",
     "commit.gpgSign=false",
     "gc.auto=0",
@@ -33,17 +37,18 @@ const CONFIG: [&str; 12] = [
     "submodule.recurse=false",
     "core.quotePath=false",
     "advice.detachedHead=false",
-    // a partial clone would fetch what it has not got, by the commands of its configuration
-    "protocol.allow=never",
+    // git-lfs would obey it
     "core.sshCommand=false",
-    "core.gitProxy=",
 ];
 
 /// The variables that hold for every call. Nobody is there to answer a question.
-const ENVIRONMENT: [(&str, &str); 4] = [
+const ENVIRONMENT: [(&str, &str); 5] = [
     ("LC_ALL", "C"),
     ("GIT_TERMINAL_PROMPT", "0"),
+    // a partial clone would fetch what it has not got, by the commands of its configuration; a git
+    // before 2.44 does so whatever the first says, and the second goes before what a repository allows
     ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_ALLOW_PROTOCOL", ""),
     ("GIT_NO_REPLACE_OBJECTS", "1"),
 ];
 
@@ -107,24 +112,34 @@ impl Git {
         self
     }
 
-    /// The same, with every filter driver off that is not known to be harmless. `required`: a file
-    /// that would need one is refused then, else it is taken as it is.
+    /// The same, with every filter driver off that is not known to be harmless, and every hook that the
+    /// configuration names: git 2.54 knows no other way. `required`: a file that would need a filter is
+    /// refused then, else it is taken as it is.
     pub fn without_filters(self, required: bool) -> Result<Git, String> {
-        let pattern = r"^filter\..*\.(clean|smudge|process)$";
-        let listed = self.run(&["config", "--null", "--get-regexp", pattern]).unwrap_or_default();
+        // all of it, for only then a failure is not taken for "there are none"
+        let listed = self.run(&["config", "--null", "--list"])?;
         let mut git = self;
         for entry in listed.split(|b| *b == 0) {
             let entry = String::from_utf8_lossy(entry);
             let Some((key, command)) = entry.split_once('\n') else { continue };
-            let Some((driver, _)) = key.rsplit_once('.') else { continue };
-            if is_harmless(command) {
+            let Some((driver, last)) = key.rsplit_once('.') else { continue };
+            let hook = driver.starts_with("hook.") && last == "command";
+            let filter = driver.starts_with("filter.")
+                && ["clean", "smudge", "process"].contains(&last)
+                && !is_harmless(command);
+            if !hook && !filter {
                 continue;
             }
             // one that is no text cannot be named as it is
             if driver.contains(['=', char::REPLACEMENT_CHARACTER]) {
+                let what = if hook { "hook" } else { "filter" };
                 return Err(format!(
-                    "the filter {driver:?} has a name that cannot be switched off"
+                    "the {what} {driver:?} has a name that cannot be switched off"
                 ));
+            }
+            if hook {
+                git = git.with_config(&format!("{driver}.enabled=false"));
+                continue;
             }
             for off in ["clean=", "smudge=", "process="] {
                 git = git.with_config(&format!("{driver}.{off}"));

@@ -608,3 +608,81 @@ fn a_filter_whose_name_is_no_text_does_not_run() {
     trap.silent(&text);
     assert!(text.contains("has a name that cannot be switched off"), "{text}");
 }
+
+/// A server whose git is a script: these lines, and then the real one.
+fn server_with_git<'d>(dir: &'d Dir, lines: &str) -> Server<'d> {
+    let path = std::env::var("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|directory| directory.join("git"));
+    let real = real.into_iter().find(|git| git.is_file()).expect("git");
+    let bin = dir.make("gits");
+    executable(&bin.join("git"), &format!("#!/bin/sh\n{lines}\nexec {} \"$@\"\n", real.display()));
+    let mut command = dir.command();
+    command.args(["--codex", STANDIN]).env("PATH", format!("{}:{path}", bin.display()));
+    let mut server = Server::spawn(dir, command);
+    server.initialize();
+    server
+}
+
+/// git runs hooks that are in the configuration alone since 2.54, and can be told not to run those of
+/// an event since 2.55. An older one takes both for nothing.
+#[test]
+fn hooks_that_the_configuration_names_are_off_by_event_and_by_name() {
+    let dir = Dir::new();
+    let repo = Repo::new(&dir, "repo");
+    repo.git(&["config", "hook.mine.event", "post-index-change"]);
+    repo.git(&["config", "hook.mine.command", "./lint.sh"]);
+    let calls = dir.path("calls");
+    let mut server = server_with_git(&dir, &format!("echo $* >> '{}'", calls.display()));
+    let task = run(&mut server, &repo.path, &work("echo w > made"));
+    assert_eq!(repo.text(&task.branch, "made"), "w\n", "{}", task.told);
+    let calls = fs::read_to_string(calls).unwrap();
+    for event in ["post-checkout", "post-index-change", "reference-transaction"] {
+        let off = format!(" hook.{event}.enabled=false ");
+        assert!(calls.lines().all(|call| call.contains(&off)), "{event}: {calls}");
+    }
+    // These run in the directory of the task.
+    let by_name =
+        |call: &&str| [" read-tree ", " add --all "].iter().any(|verb| call.contains(verb));
+    let mut by_name = calls.lines().filter(by_name).peekable();
+    assert!(by_name.peek().is_some(), "{calls}");
+    assert!(by_name.all(|call| call.contains(" hook.mine.enabled=false ")), "{calls}");
+}
+
+/// git knows since 2.44 that it may not fetch what is missing.
+#[test]
+fn a_git_that_fetches_what_is_missing_runs_no_command_for_it() {
+    let dir = Dir::new();
+    let trap = Trap::new(&dir);
+    let repo = Repo::new(&dir, "repo");
+    let blob = repo.git(&["rev-parse", "HEAD:a"]);
+    let blob = blob.trim();
+    fs::remove_file(repo.path.join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    for (key, value) in [
+        ("extensions.partialClone", "origin"),
+        ("remote.origin.promisor", "true"),
+        ("remote.origin.url", &format!("ext::{}", trap.evil.display())),
+        ("protocol.ext.allow", "always"),
+    ] {
+        repo.git(&["config", key, value]);
+    }
+    let mut server = server_with_git(&dir, "unset GIT_NO_LAZY_FETCH");
+    let text = server.refused("codex", &script_and(&work("echo w > made"), &at(&repo.path, "")));
+    trap.silent(&text);
+    assert!(text.contains("Cause: git: "), "{text}");
+}
+
+#[test]
+fn filters_that_cannot_all_be_listed_do_not_run() {
+    let dir = Dir::new();
+    let trap = Trap::new(&dir);
+    let repo = Repo::new(&dir, "repo");
+    let mut config = fs::read_to_string(repo.path.join(".git/config")).unwrap();
+    let _ = writeln!(config, "[filter \"x\"]\nsmudge = {}", trap.evil.display());
+    fs::write(repo.path.join(".git/config"), config).unwrap();
+    fs::write(repo.path.join(".git/info/attributes"), "* filter=x\n").unwrap();
+    let lines = "case \"$*\" in *' config --null '*) exec cat /dev/zero ;; esac";
+    let mut server = server_with_git(&dir, lines);
+    let text = server.refused("codex", &script_and(&work("echo w > made"), &at(&repo.path, "")));
+    trap.silent(&text);
+    assert!(text.contains("cannot run git"), "{text}");
+}

@@ -88,7 +88,7 @@ const CALLER: [Row; 15] = [
 ];
 
 /// What a task leaves in its worktree, and git.
-const WORKTREE: [Row; 13] = [
+const WORKTREE: [Row; 17] = [
     [
         "a .git that leads to a repository with hooks",
         "git is told its directory outright",
@@ -133,6 +133,26 @@ const WORKTREE: [Row; 13] = [
         "hooks and aliases planted in the repository itself",
         "hooks and the like are off for our git",
         "hostile::what_a_task_planted_in_the_repository_itself_is_not_run_by_us",
+    ],
+    [
+        "a hook that the configuration names, without a file",
+        "it is off by its event and by its name",
+        "hostile::hooks_that_the_configuration_names_are_off_by_event_and_by_name",
+    ],
+    [
+        "a filter whose name cannot be given to git",
+        "it is refused",
+        "hostile::a_filter_whose_name_is_no_text_does_not_run",
+    ],
+    [
+        "more configuration than is read, so that no filter is found",
+        "then git is not started",
+        "hostile::filters_that_cannot_all_be_listed_do_not_run",
+    ],
+    [
+        "a missing object that an old git fetches by a command",
+        "no protocol is allowed",
+        "hostile::a_git_that_fetches_what_is_missing_runs_no_command_for_it",
     ],
     [
         "a git in the worktree, with . on PATH",
