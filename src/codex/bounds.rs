@@ -20,13 +20,15 @@ pub fn refusal(name: &str, value: &str, cure: &str) -> String {
 }
 
 /// Resolves the paths of a request, and refuses what this server does not allow. From here on nobody
-/// looks at a path as it was given. The task directory is there.
+/// looks at a path as it was given. The task directory is there, and so is that of the worktrees if it
+/// can be.
 pub fn confine(request: &mut Request, settings: &Settings) -> Result<(), String> {
     let tasks = roots::resolved("tasks", &settings.task_dir)?;
+    let worktrees = roots::resolved("worktrees", &settings.worktree_dir).unwrap_or_default();
     for (name, path) in paths(request) {
         *path = roots::resolved(name, Path::new(path))?;
     }
-    narrow(request, settings, Path::new(&tasks))
+    narrow(request, settings, [("task", &tasks), ("worktree", &worktrees)])
 }
 
 /// The paths of a request, each with the name of its parameter.
@@ -39,8 +41,13 @@ fn paths(request: &mut Request) -> Vec<(&'static str, &mut String)> {
 }
 
 /// Refuses what is wider than the server's own flags, and says outright what a request leaves to the
-/// user's configuration, which could be wider. Paths are resolved, that of the task directory too.
-fn narrow(request: &mut Request, settings: &Settings, tasks: &Path) -> Result<(), String> {
+/// user's configuration, which could be wider. Paths are resolved, those of our own directories too; one
+/// that is not there is empty.
+fn narrow(
+    request: &mut Request,
+    settings: &Settings,
+    ours: [(&str, &str); 2],
+) -> Result<(), String> {
     let width = |mode: &str| SANDBOXES.iter().position(|known| *known == mode);
     let ceiling = settings.default_of("sandbox_mode").unwrap_or_default();
     let widest = width(ceiling).unwrap_or_default();
@@ -74,11 +81,19 @@ fn narrow(request: &mut Request, settings: &Settings, tasks: &Path) -> Result<()
         if name == "images" {
             // a link may lead to a comma
             command::check_image(path)?;
-        } else if writes && (tasks.starts_with(place) || place.starts_with(tasks)) {
-            // what a record says is run, and by somebody who is in no sandbox
-            let cure = "a directory that neither holds the task directory nor lies in it, or \
-                        sandbox: read-only";
-            return Err(refusal(name, path, cure));
+            continue;
+        }
+        // what a record says is run, and by somebody who is in no sandbox, who also fills a worktree:
+        // the files would go where a link in place of it leads
+        for (what, own) in ours.into_iter().filter(|(_, own)| writes && !own.is_empty()) {
+            let own = Path::new(own);
+            if own.starts_with(place) || place.starts_with(own) {
+                let cure = format!(
+                    "a directory that neither holds the {what} directory nor lies in it, or \
+                     sandbox: read-only"
+                );
+                return Err(refusal(name, path, &cure));
+            }
         }
     }
     Ok(())
@@ -119,7 +134,8 @@ mod tests {
     /// What comes of such a request.
     fn narrowed(config: &[&str], json: &str) -> Result<Request, String> {
         let mut request = request(json);
-        narrow(&mut request, &locked(config), Path::new("/etc/tasks")).map(|()| request)
+        narrow(&mut request, &locked(config), [("task", "/etc/tasks"), ("worktree", "")])
+            .map(|()| request)
     }
 
     #[test]
@@ -212,7 +228,8 @@ mod tests {
         }
         let mut behind_a_link = request("");
         behind_a_link.images = vec!["/usr/a,/var/b".into()];
-        let why = narrow(&mut behind_a_link, &locked(&[]), Path::new("/t")).expect_err("a comma");
+        let why = narrow(&mut behind_a_link, &locked(&[]), [("task", "/t"), ("worktree", "")])
+            .expect_err("a comma");
         assert!(why.contains("comma"));
     }
 
@@ -233,8 +250,13 @@ mod tests {
             assert!(!refused(json), "{json}");
         }
         let writing = locked(&["sandbox_mode=danger-full-access"]);
-        let below = |tasks| narrow(&mut request(""), &writing, Path::new(tasks));
-        assert!(below("/").is_err() && below("/usr").is_err() && below("/us").is_ok());
+        let below = |tasks, trees| {
+            narrow(&mut request(""), &writing, [("task", tasks), ("worktree", trees)])
+        };
+        for ours in ["/", "/usr", "/usr/x"] {
+            assert!(below(ours, "").is_err() && below("/t", ours).is_err(), "{ours}");
+        }
+        assert!(below("/us", "/u").is_ok());
     }
 
     #[test]

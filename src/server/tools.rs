@@ -6,6 +6,7 @@ use super::report::{self, View};
 use super::watched::Watched;
 use crate::codex::command::{self, Task};
 use crate::codex::{Request, bounds};
+use crate::files;
 use crate::json::{self, Value};
 use crate::log;
 use crate::mcp::ToolResult;
@@ -183,6 +184,8 @@ impl Server {
         let mut request = Request::read(arguments, &self.here)?;
         if self.settings.flags.locked {
             self.store.open().map_err(|why| why.to_string())?;
+            // where none can be made no task gets a worktree
+            let _ = files::private_directory(&self.settings.worktree_dir);
             bounds::confine(&mut request, &self.settings)?;
         }
         Ok(request)

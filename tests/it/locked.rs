@@ -241,6 +241,32 @@ fn no_task_may_write_to_the_records_of_tasks() {
 }
 
 #[test]
+fn no_task_may_write_to_the_place_of_all_worktrees() {
+    let dir = Dir::new();
+    let mut command = dir.command();
+    let flags =
+        ["--locked", "--root", "..", "--codex", STANDIN, "-c", "sandbox_mode=workspace-write"];
+    command.env("CODEX_SWARM_WORKTREE_DIR", dir.path("out/trees")).args(flags);
+    let mut server = Server::spawn(&dir, command);
+    server.initialize();
+    dir.make("out");
+    symlink("../out", dir.path("work/link")).unwrap();
+    let told = "neither holds the worktree directory nor lies in it";
+    // before there is any worktree
+    refused(&mut server, r#""cwd":"../out""#, &["cwd: ", told]);
+    for cwd in ["../out", "../out/trees", "link", "link/trees"] {
+        refused(&mut server, &format!(r#""cwd":"{cwd}""#), &["cwd: ", told]);
+        refused(&mut server, &format!(r#""add-dirs":["{cwd}"]"#), &["add-dirs: ", told]);
+        let more = format!(r#""cwd":"{cwd}","sandbox":"read-only""#);
+        assert_eq!(given(&mut server, &more).options("sandbox"), ["read-only"]);
+    }
+    // a worktree of one's own is below
+    let repo = Repo::new(&dir, "repo");
+    let task = server.ok("codex", &script_and(&work("echo w > made"), &at(&repo.path, "")));
+    assert!(task.contains("Branch: "), "{task}");
+}
+
+#[test]
 fn a_thread_is_one_that_ran_here_and_what_it_had_is_checked_like_what_is_given() {
     let dir = Dir::new();
     let outside = dir.make("outside");

@@ -364,7 +364,7 @@ const TASK: [Row; 11] = [
 ];
 
 /// Callers of a locked server.
-const LOCKED: [Row; 13] = [
+const LOCKED: [Row; 14] = [
     [
         "a call that asks a locked server for more than its flags say",
         "every tool refuses it, and names the flag",
@@ -429,6 +429,11 @@ const LOCKED: [Row; 13] = [
         "a task that rewrites the record of one that waits",
         "no directory it may write to holds the records",
         "locked::no_task_may_write_to_the_records_of_tasks",
+    ],
+    [
+        "a link in place of a worktree that is just being filled",
+        "no directory it may write to holds the worktrees",
+        "locked::no_task_may_write_to_the_place_of_all_worktrees",
     ],
 ];
 
