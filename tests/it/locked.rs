@@ -260,10 +260,29 @@ fn no_task_may_write_to_the_place_of_all_worktrees() {
         let more = format!(r#""cwd":"{cwd}","sandbox":"read-only""#);
         assert_eq!(given(&mut server, &more).options("sandbox"), ["read-only"]);
     }
-    // a worktree of one's own is below
-    let repo = Repo::new(&dir, "repo");
-    let task = server.ok("codex", &script_and(&work("echo w > made"), &at(&repo.path, "")));
-    assert!(task.contains("Branch: "), "{task}");
+}
+
+#[test]
+fn a_repository_whose_git_directory_tasks_may_write_to_gets_no_worktree() {
+    let dir = Dir::new();
+    let repo = Repo::new(&dir, "work/repo");
+    let bare = Repo::new(&dir, "work/bare");
+    fs::rename(bare.path.join(".git"), bare.path.join("data")).unwrap();
+    fs::write(bare.path.join(".git"), "gitdir: data\n").unwrap();
+    let writes = ["-c", "sandbox_mode=workspace-write"];
+    for (roots, cwd, made) in [
+        (&[][..], &repo, false),
+        (&["--root", ".", "--root", "repo"], &repo, false),
+        (&["--root", "repo"], &repo, true),
+        (&["--root", "bare", "--root", "repo"], &repo, true),
+        (&["--root", "bare"], &bare, false),
+    ] {
+        let mut server = locked(&dir, &[roots, &writes].concat());
+        let more = at(&cwd.path, "");
+        let text = text_of(&server.call("codex", &script_and(&work("echo w > made"), &more)));
+        let refused = text.contains("worktree: tasks may write to the git directory ");
+        assert_eq!((refused, text.contains("Branch: ")), (!made, made), "{roots:?}: {text}");
+    }
 }
 
 #[test]
@@ -338,7 +357,7 @@ fn a_worktree_is_made_and_gone_on_with_where_all_of_its_repository_is_below_a_ro
         server.initialize();
         server
     };
-    let mut server = server_of(&[]);
+    let mut server = server_of(&["--root", "repo"]);
     let more = at(&repo.path.join("sub"), "");
     let text = server.ok("codex", &script_and(&work("echo 1 > made"), &more));
     let (first, thread) = (task_id(&text), thread_id(&text).to_owned());
@@ -486,11 +505,12 @@ fn a_reply_does_not_enter_what_its_worktree_or_repository_was_swapped_for() {
         let dir = Dir::new();
         let repo = Repo::new(&dir, "work/repo");
         dir.make("secret");
-        let flags = ["-c", "sandbox_mode=workspace-write", "--max-parallel", "1"];
+        let flags = ["--root", "repo", "-c", "sandbox_mode=workspace-write", "--max-parallel", "1"];
         let mut server = locked(&dir, &flags);
         let task = run(&mut server, &repo.path.join("sub"), &work("true"));
         let gate = Gate::new(&dir, "go");
-        let first = server.launch("begin\nsh read -r opened < \"$STANDIN_OUT/go\"\ndone");
+        let lines = "begin\nsh read -r opened < \"$STANDIN_OUT/go\"\ndone";
+        let first = server.launch_with(&script_and(lines, &member("cwd", &repo.path)));
         let thread = format!(r#""threadId":"{}""#, thread_of(&task.id));
         let queued = server.launch_with(&prompt_and("x", &thread));
         swap(&dir, &task);

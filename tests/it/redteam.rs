@@ -364,7 +364,7 @@ const TASK: [Row; 11] = [
 ];
 
 /// Callers of a locked server.
-const LOCKED: [Row; 14] = [
+const LOCKED: [Row; 15] = [
     [
         "a call that asks a locked server for more than its flags say",
         "every tool refuses it, and names the flag",
@@ -434,6 +434,11 @@ const LOCKED: [Row; 14] = [
         "a link in place of a worktree that is just being filled",
         "no directory it may write to holds the worktrees",
         "locked::no_task_may_write_to_the_place_of_all_worktrees",
+    ],
+    [
+        "a repository made by a task, whose configuration has git run something",
+        "it must be a root itself",
+        "locked::a_repository_whose_git_directory_tasks_may_write_to_gets_no_worktree",
     ],
 ];
 
