@@ -132,19 +132,13 @@ impl Git {
             }
             // one that is no text cannot be named as it is
             if driver.contains(['=', char::REPLACEMENT_CHARACTER]) {
-                let what = if hook { "hook" } else { "filter" };
-                return Err(format!(
-                    "the {what} {driver:?} has a name that cannot be switched off"
-                ));
+                return Err(format!("{driver:?} has a name that cannot be switched off"));
             }
-            if hook {
-                git = git.with_config(&format!("{driver}.enabled=false"));
-                continue;
-            }
-            for off in ["clean=", "smudge=", "process="] {
+            let required = if required { "required=true" } else { "required=false" };
+            let off = ["clean=", "smudge=", "process=", required];
+            for off in if hook { &["enabled=false"][..] } else { &off } {
                 git = git.with_config(&format!("{driver}.{off}"));
             }
-            git = git.with_config(&format!("{driver}.required={required}"));
         }
         Ok(git)
     }

@@ -59,7 +59,7 @@ impl Repository {
         }
         let (top, git_dir) = (path("--show-toplevel")?, path("--absolute-git-dir")?);
         roots::hold_all(roots, "worktree", &[&top, &common, &git_dir])?;
-        super::hold(roots, &top, &common)?;
+        super::be_root(roots, &top, &common)?;
         let prefix = PathBuf::from(git.line(&["rev-parse", "--show-prefix"])?);
         Ok(Repository { top, common, git_dir, prefix })
     }

@@ -113,8 +113,9 @@ impl Worktree {
 
     /// Refuses a worktree that was made, if there are roots and its repository lies elsewhere.
     pub fn stay_below(&self, roots: &[String]) -> Result<(), String> {
-        let data = Path::new(&self.git_dir);
-        hold(roots, Path::new(&self.root), &data.join("../.."))
+        let (top, common) = (Path::new(&self.root), Path::new(&self.git_dir).join("../.."));
+        roots::hold_all(roots, "worktree", &[top, &common])?;
+        be_root(roots, top, &common)
     }
 
     /// Writes it into a record.
@@ -167,23 +168,22 @@ impl Changes {
     }
 }
 
-/// Refuses a repository, its checkout and what all its worktrees share, if there are roots and it is not
-/// one of them. Codex (0.169) keeps a task from the `.git` at the top of where it works, and from no
+/// Refuses a repository that lies below a root and is not one itself, if there are roots. Codex (0.169) keeps a task from the `.git` at the top of where it works, and from no
 /// other: what tasks can write above it they could have put there, and git runs what that names.
-fn hold(roots: &[String], top: &Path, common: &Path) -> Result<(), String> {
-    roots::hold_all(roots, "worktree", &[top, common])?;
-    for root in roots {
-        let real = |path: &Path| roots::resolved("worktree", path);
-        let (top, common) = (real(top)?, real(common)?);
-        let below = |path: &str| path != root && Path::new(path).starts_with(root);
-        if below(&top) || common.strip_suffix("/.git").is_none_or(below) {
-            return Err(format!(
-                "worktree: tasks may write to the git directory {common} of {top}; let that be a --root of \
-                 this --locked server, and none that it lies in"
-            ));
-        }
+fn be_root(roots: &[String], top: &Path, common: &Path) -> Result<(), String> {
+    if roots.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let shared = roots::resolved("worktree", common)?;
+    let below = |path: &Path| roots.iter().any(|root| path.starts_with(root) && path != root);
+    if !below(top) && shared.strip_suffix("/.git").is_some_and(|home| !below(Path::new(home))) {
+        return Ok(());
+    }
+    let top = top.display();
+    Err(format!(
+        "worktree: tasks may write to the git directory {shared} of {top}; let that be a --root of this \
+         --locked server, and none that it lies in"
+    ))
 }
 
 /// Whether a record's worktree is one that we made for the task `id`, below `directory`. Nothing
