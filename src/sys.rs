@@ -502,6 +502,20 @@ pub fn widen(pipe: &File, bytes: i32) {
 #[cfg(not(target_os = "linux"))]
 pub fn widen(_: &File, _: i32) {}
 
+/// Makes an empty file one with another's content, sharing its blocks (`FICLONE`). `false`: their
+/// file systems cannot do that.
+#[cfg(target_os = "linux")]
+pub fn clone_file(from: &File, to: &File) -> bool {
+    // SAFETY: takes integers and touches no memory.
+    unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) == 0 }
+}
+
+/// Blocks are not shared here.
+#[cfg(not(target_os = "linux"))]
+pub fn clone_file(_: &File, _: &File) -> bool {
+    false
+}
+
 /// Where nothing is read and nothing kept.
 pub fn nothing() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open("/dev/null")

@@ -6,6 +6,7 @@
 //! is kept out of every repository that the task may have made.
 
 use super::{Changes, Worktree, lock};
+use crate::files;
 use crate::task::git::Git;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -101,7 +102,7 @@ fn remove_left_lock(lock: &Path) {
 fn copy_index(own: &Path, index: &Path) -> io::Result<()> {
     // left where git was killed with the index open
     let _ = fs::remove_file(index.with_extension("lock"));
-    fs::copy(own, index)?;
+    files::copy(own, index)?;
     File::options().write(true).open(index)?.set_modified(fs::metadata(own)?.modified()?)
 }
 

@@ -10,7 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -287,8 +287,7 @@ fn copy(from: &Path, top: &Path, relative: &Path) -> io::Result<()> {
     if status.is_symlink() {
         symlink(fs::read_link(from)?, to)
     } else if status.is_file() {
-        fs::copy(from, &to)?;
-        fs::set_permissions(to, fs::Permissions::from_mode(status.permissions().mode()))
+        files::copy(from, &to)
     } else {
         Ok(())
     }
