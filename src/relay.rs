@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// The longest line that is looked into here; items, which can be longer, are not.
 const LINE_LIMIT: usize = 64 << 10;
 
+/// Where so many bytes come before the server is told again, it is a flood.
+const FLOOD: usize = 64 << 10;
+
 /// How many bytes may be on their way in a flood, so that codex does not wait for us and we not for it.
 /// Where nobody floods a pipe stays as it is: what a user's pipes hold together is bounded.
 const WIDE: i32 = 512 << 10;
@@ -45,10 +48,10 @@ pub struct Relay {
     missed: bool,
     /// What was taken last did not end with a line.
     amid_line: bool,
-    /// codex writes faster than is read, and has been given more room.
+    /// codex has written a flood, and has been given more room.
     wide: bool,
-    /// There is more than the server was told of.
-    owes: bool,
+    /// So many bytes have come since the server was told last.
+    untold: usize,
     /// When it was told last.
     told: Option<Instant>,
 }
@@ -72,7 +75,7 @@ impl Relay {
             missed: false,
             amid_line: false,
             wide: false,
-            owes: false,
+            untold: 0,
             told: None,
         }
     }
@@ -84,8 +87,8 @@ impl Relay {
         let more = match stdout.read(&mut room) {
             Ok(0) => false,
             Ok(count) => {
-                // a full pipe holds less where lines end amid its pages
-                if count > room.len() / 2 && !self.wide {
+                self.untold += count;
+                if self.untold > FLOOD && !self.wide {
                     sys::widen(stdout, WIDE);
                     self.wide = true;
                 }
@@ -106,7 +109,6 @@ impl Relay {
         }
         let (said, turn_began) = (&mut self.said, &mut self.turn_began);
         self.lines.feed(bytes, |at, line| look_at(said, turn_began, at, line));
-        self.owes = true;
     }
 
     /// Adds to the transcript. After a loss it goes on with the next whole line.
@@ -133,14 +135,14 @@ impl Relay {
     /// How long until the server is to be told that there is more, if it is owed that.
     pub fn rest(&self) -> Option<Duration> {
         let since = self.told.map_or(REST, |told| told.elapsed());
-        self.owes.then(|| REST.saturating_sub(since))
+        (self.untold > 0).then(|| REST.saturating_sub(since))
     }
 
     /// Whether the server is to be told now; it is taken for told then.
     pub fn has_news(&mut self) -> bool {
         let now = self.rest() == Some(Duration::ZERO);
         if now {
-            (self.owes, self.told) = (false, Some(Instant::now()));
+            (self.untold, self.told) = (0, Some(Instant::now()));
         }
         now
     }
@@ -174,13 +176,13 @@ mod tests {
         store.open().expect("a directory");
         let mut relay = Relay::open(&store, Id::read("1a2b3c4d").expect("an id"));
         assert!(relay.rest().is_none() && !relay.has_news(), "nothing came");
-        relay.take(b"{}\n");
+        relay.untold = 3;
         assert_eq!(relay.rest(), Some(Duration::ZERO));
         assert!(relay.has_news() && !relay.has_news());
         assert_eq!(relay.rest(), None);
         // as if it were told just now, however long this took
         relay.told = Instant::now().checked_add(REST);
-        relay.take(b"{}\n");
+        relay.untold = 3;
         assert!(relay.rest().is_some_and(|rest| !rest.is_zero()) && !relay.has_news());
         relay.told = Instant::now().checked_sub(REST);
         assert!(relay.has_news() && relay.rest().is_none());

@@ -96,13 +96,6 @@ struct Pick<'a, 'b> {
     each: Each<'a, 'b>,
 }
 
-impl Pick<'_, '_> {
-    /// What comes next, at this depth, is not looked at.
-    fn ends(&self, depth: u32, name: &str) -> bool {
-        depth == 2 && self.within && self.last.contains(&name)
-    }
-}
-
 /// The place the parser stands at.
 struct Parser<'a, 'b> {
     /// The whole text.
@@ -133,6 +126,7 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// Takes the next byte behind white space, if it is this one.
+    #[inline(always)]
     fn takes(&mut self, byte: u8) -> bool {
         let there = self.next() == Some(byte);
         self.at += usize::from(there);
@@ -233,27 +227,36 @@ impl<'a> Parser<'a, '_> {
             if !self.takes(b':') {
                 return Err("a colon was expected");
             }
-            self.next();
-            let from = self.at;
-            if let Some(pick) = self.pick.as_mut().filter(|_| depth == 1) {
-                pick.within = key == pick.inner;
-            }
-            if self.pick.as_ref().is_some_and(|pick| pick.ends(depth, &key)) {
-                return Err(ENOUGH);
-            }
             let mut value = Value::Null;
-            self.value(depth, &mut value)?;
-            let raw = self.since(from);
-            match &mut self.pick {
-                None => members.push((key, value)),
-                Some(pick) if depth == 1 || depth == 2 && pick.within => {
-                    (pick.each)(depth, &key, Raw(raw));
-                }
-                Some(_) => {}
+            if self.pick.is_none() {
+                self.value(depth, &mut value)?;
+                members.push((key, value));
+            } else {
+                self.pass(depth, &key)?;
             }
             more = self.more(b'}', "a comma or the object's end was expected")?;
         }
         Ok(members)
+    }
+
+    /// Reads a member's value in passing, and tells of it if it is to be told of.
+    fn pass(&mut self, depth: u32, name: &str) -> Result<(), Wrong> {
+        self.next();
+        let from = self.at;
+        let Some(pick) = &mut self.pick else { return Ok(()) };
+        if depth == 1 {
+            pick.within = name == pick.inner;
+        }
+        let tells = depth == 1 || depth == 2 && pick.within;
+        if tells && depth == 2 && pick.last.contains(&name) {
+            return Err(ENOUGH);
+        }
+        self.value(depth, &mut Value::Null)?;
+        let raw = Raw(self.since(from));
+        if let Some(pick) = self.pick.as_mut().filter(|_| tells) {
+            (pick.each)(depth, name, raw);
+        }
+        Ok(())
     }
 
     /// Reads a number and keeps it as it is written.

@@ -489,7 +489,7 @@ impl Machine {
             ["man", .., file] => assert!(Path::new(file).extension().is_some_and(|end| end == "1")),
             // what is said to readers is what is checked for them
             ["tests/demo"] => assert!(read(".ci/run").contains(" tests/demo\n")),
-            ["tests/fuzz/run", _] => assert!(read(".ci/run").contains(" tests/fuzz/run 45\n")),
+            ["tests/fuzz/run", _] => assert!(read(".ci/run").contains(" tests/fuzz/run ")),
             ["cargo", ..] => assert!(cargo_knows(&call), "{words:?}"),
             ["rustup", "target", "add", triple] => {
                 assert!(read(".ci/static").contains("rustup target list"));
