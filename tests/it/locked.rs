@@ -203,7 +203,7 @@ fn a_root_that_cannot_be_one_ends_the_server_before_it_serves() {
         (&["--locked", "--root"], 2, "--root needs a directory"),
         (&["--locked", "--root", ".", "--root", "none"], 1, "--root: cannot use none: No such"),
         (&["--locked", "--root="], 1, "--root: cannot use : No such"),
-        (&["--locked", "--root", "file"], 1, "/work/file is not a directory"),
+        (&["--locked", "--root", "file"], 1, "/file is not a directory"),
     ] {
         let output = dir.command().args(words).stdin(Stdio::null()).output().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
