@@ -129,7 +129,7 @@ impl Item<'_> {
             "file_change" => labelled("apply_patch", &self.paths().join(", ")),
             "mcp_tool_call" => {
                 let name = [self.server.text(), ".".into(), self.tool.text()].concat();
-                let given = (!self.arguments.is_none()).then(|| self.arguments.value().to_json());
+                let given = self.arguments.there().map(|given| given.value().to_json());
                 labelled(&name, &given.unwrap_or_default())
             }
             "collab_tool_call" => labelled(&self.tool.text(), &self.prompt.text()),

@@ -71,10 +71,10 @@ impl Story {
     fn event(&mut self, event: &Event<'_>, when: Option<u64>) -> Option<Vec<(Tone, String)>> {
         let one = |tone, text| Some(vec![(tone, text)]);
         match &*event.kind.text() {
-            "thread.started" => one(Tone::Aside, format!("thread {}", event.thread_id.text())),
+            "thread.started" => one(Tone::Aside, format!("thread {}", event.thread_id.string()?)),
             "turn.started" => Some(Vec::new()),
             "turn.completed" => {
-                let usage = Usage::read(&event.usage.value()).since(self.before);
+                let usage = Usage::read(&event.usage.there()?.value()).since(self.before);
                 let Usage { input, cached, output, .. } = usage;
                 one(Tone::Aside, format!("tokens: in {input}, cached {cached}, out {output}"))
             }
@@ -83,7 +83,7 @@ impl Story {
                 let cause = error.get("message").and_then(Value::as_str)?;
                 one(Tone::Bad, format!("failed: {cause}"))
             }
-            "error" => one(Tone::Notice, format!("notice: {}", event.message.text())),
+            "error" => one(Tone::Notice, format!("notice: {}", event.message.string()?)),
             "item.started" | "item.updated" => self.item(&event.item, false, when),
             "item.completed" => self.item(&event.item, true, when),
             _ => None,
@@ -246,6 +246,8 @@ mod tests {
 {"type":"turn.completed","usage":{"input_tokens":300,"cached_input_tokens":20,"output_tokens":8}}
 {"type":"turn.failed","error":{"message":"why"}}
 {"type":"unheard.of"}
+{"type":"turn.completed"}
+{"type":"error","message":5}
 no json
 "#;
         let expected = [
@@ -268,6 +270,8 @@ no json
             (Tone::Aside, "tokens: in 200, cached 20, out 7"),
             (Tone::Bad, "failed: why"),
             (Tone::Aside, "{\"type\":\"unheard.of\"}"),
+            (Tone::Aside, "{\"type\":\"turn.completed\"}"),
+            (Tone::Aside, "{\"type\":\"error\",\"message\":5}"),
             (Tone::Aside, "no json"),
         ];
         let told = tell(stream);

@@ -7,6 +7,7 @@ use super::event::{Event, Item, as_text, beginning, excerpt};
 use crate::json::Value;
 use crate::lines::Line;
 use crate::task::{Status, Usage};
+use std::borrow::Cow;
 
 /// The longest beginning of an error message that is kept, in characters.
 const CAUSE: usize = 2000;
@@ -93,13 +94,12 @@ impl Transcript {
         self.events += 1;
         let kind = event.kind.text();
         match &*kind {
-            "thread.started" => self.thread = Some(excerpt(&event.thread_id.text())),
+            "thread.started" => self.thread = event.thread_id.string().map(|id| excerpt(&id)),
             "turn.completed" => {
                 self.completed = true;
                 self.notice = None;
                 self.running.clear();
-                let there = !event.usage.is_none();
-                self.usage = there.then(|| Usage::read(&event.usage.value()));
+                self.usage = event.usage.there().map(|usage| Usage::read(&usage.value()));
             }
             "turn.failed" => {
                 let error = event.error.value();
@@ -200,7 +200,7 @@ impl Transcript {
     /// The words of the answer, out of the line that stands at [`Transcript::answer`].
     pub fn message_in(line: &[u8]) -> Option<String> {
         let line = as_text(line);
-        Some(Event::glance(&line)?.item.text.text().into_owned())
+        Event::glance(&line)?.item.text.string().map(Cow::into_owned)
     }
 
     /// How the task ended: by an unambiguous terminal event, else by the exit status, where a
@@ -335,6 +335,9 @@ mod tests {
 
     #[test]
     fn what_is_broken_costs_no_more_than_itself() {
+        let nameless =
+            "{\"type\":\"thread.started\"}\n{\"type\":\"thread.started\",\"thread_id\":5}";
+        assert_eq!(fold(nameless).thread, None);
         let mut transcript = Transcript::default();
         transcript.fold(0, Line::Whole(b"{\"type\":\"error\",\"message\":\"a\xffb\"}"));
         assert_eq!(transcript.notice.as_deref(), Some("a\u{fffd}b"));

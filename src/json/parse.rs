@@ -63,10 +63,20 @@ impl<'a> Raw<'a> {
         self.0.is_empty()
     }
 
+    /// It, if there was such a member.
+    pub fn there(self) -> Option<Raw<'a>> {
+        (!self.is_none()).then_some(self)
+    }
+
+    /// The text of a string, if it is one.
+    pub fn string(self) -> Option<Cow<'a, str>> {
+        let mut parser = Parser { text: self.0, at: 0, pick: None };
+        if self.0.starts_with('"') { parser.string(true).ok() } else { None }
+    }
+
     /// The text of a string; empty for all else.
     pub fn text(self) -> Cow<'a, str> {
-        let mut parser = Parser { text: self.0, at: 0, pick: None };
-        if self.0.starts_with('"') { parser.string(true).unwrap_or_default() } else { "".into() }
+        self.string().unwrap_or_default()
     }
 
     /// The value; null where there is none.
