@@ -1,5 +1,6 @@
 //! What was typed: the command line as a value, and the words of `--help`.
 
+use crate::launcher::Launcher;
 use std::fmt;
 
 /// What the program was asked to be.
@@ -7,8 +8,9 @@ use std::fmt;
 pub enum Role {
     /// An MCP server on stdin and stdout.
     Serve(Flags),
-    /// The supervisor of one task: its id and the task directory. Started by a server only.
-    Supervise(String, String),
+    /// The supervisor of one task: its id and the task directory. Started by a server only. With words,
+    /// or none, of its launcher it only ends what another has left.
+    Supervise(String, String, Option<Vec<String>>),
     /// What a person does at a terminal.
     Command(Command),
     /// Print the help.
@@ -121,6 +123,8 @@ pub struct Flags {
     pub codex: Option<String>,
     /// `--structured`
     pub structured: bool,
+    /// The values of `--launcher`, and of those of `--max-parallel` that name one.
+    pub launchers: Vec<Launcher>,
     /// `--max-parallel`
     pub max_parallel: Option<u32>,
     /// `--task-timeout`, in seconds
@@ -129,6 +133,13 @@ pub struct Flags {
     pub locked: bool,
     /// The values of `--root`, as typed.
     pub roots: Vec<String>,
+}
+
+impl Flags {
+    /// The launcher of this name.
+    fn launcher(&mut self, name: &str) -> Option<&mut Launcher> {
+        self.launchers.iter_mut().find(|launcher| launcher.name == name)
+    }
 }
 
 /// What was wrong with the command line.
@@ -166,8 +177,23 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
             "--skip-git-repo-check" => flags.skip_git_repo_check = true,
             "--ephemeral" => flags.ephemeral = true,
             "--structured" => flags.structured = true,
+            "--launcher" => {
+                let launcher = Launcher::read(&value("words")?).map_err(Usage)?;
+                // of two with one name the later counts
+                flags.launchers.retain(|other| other.name != launcher.name);
+                flags.launchers.push(launcher);
+            }
             "--max-parallel" => {
-                flags.max_parallel = Some(number(&name, &value("a number of tasks")?)?);
+                let limit = value("a number of tasks")?;
+                let (launcher, limit) = limit.split_once('=').unwrap_or(("", &limit));
+                let limit = Some(number(&name, limit)?);
+                if launcher.is_empty() {
+                    flags.max_parallel = limit;
+                } else if let Some(launcher) = flags.launcher(launcher) {
+                    launcher.max_parallel = limit;
+                } else {
+                    return Err(Usage(format!("{name} names no --launcher before it: {launcher}")));
+                }
             }
             "--task-timeout" => {
                 flags.task_timeout = Some(number(&name, &value("seconds")?)?);
@@ -175,8 +201,9 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
             "--locked" => flags.locked = true,
             "--root" => flags.roots.push(value("a directory")?),
             "supervise" if first => {
-                let id = value("a task id")?;
-                return Ok(Role::Supervise(id, value("a directory")?));
+                let (id, directory) = (value("a task id")?, value("a directory")?);
+                let launcher = words.next().map(|_| words.collect());
+                return Ok(Role::Supervise(id, directory, launcher));
             }
             _ if first && COMMANDS.iter().any(|shape| shape.name == name) => {
                 return command(&name, words);
@@ -288,7 +315,8 @@ fn config(word: String) -> Result<String, Usage> {
 /// The text of `--help`. The man page has the same words in the same order.
 pub const HELP: &str = "\
 usage: codex-mcp-swarm [-c key=value]... [--skip-git-repo-check] [--ephemeral]
-                       [--codex path] [--max-parallel n] [--task-timeout seconds]
+                       [--codex path] [--launcher [name=]words]...
+                       [--max-parallel [name=]n] [--task-timeout seconds]
                        [--structured] [--locked [--root dir]...]
        codex-mcp-swarm ps [-a] [-w | --json | -q]
        codex-mcp-swarm logs [-f] [--raw] [id]
@@ -306,6 +334,7 @@ An MCP server on stdin and stdout that runs many OpenAI Codex CLI tasks at once.
   --skip-git-repo-check   let Codex work outside of a git repository
   --ephemeral             keep no Codex sessions; then nothing can be resumed
   --codex path            the Codex CLI to run (default: codex on PATH)
+  --launcher words        start codex with these words before it; name=words: callers name it
   --max-parallel n        run at most n tasks at once, over all servers of a task directory
   --task-timeout seconds  end a task that runs longer; it has failed then
   --structured            give every tool an output schema and structured content
@@ -345,6 +374,10 @@ mod tests {
             ephemeral: true,
             codex: Some("/opt/codex".into()),
             structured: true,
+            launchers: vec![
+                Launcher::read("srun").expect("words"),
+                Launcher { max_parallel: Some(2), ..Launcher::read("g=ssh").expect("words") },
+            ],
             max_parallel: Some(8),
             task_timeout: Some(3600),
             locked: true,
@@ -352,6 +385,7 @@ mod tests {
         };
         let line = "-c=model=gpt --config a.b=\"x=y\" --config=c= -cd=1 --skip-git-repo-check \
                     --ephemeral --codex=/opt/codex --structured --max-parallel 8 \
+                    --launcher=srun --launcher g=ssh --max-parallel=g=2 \
                     --task-timeout=3600 --root=/a --locked --root b";
         assert_eq!(typed(line), Ok(Role::Serve(flags)));
         assert_eq!(typed(""), Ok(Role::Serve(Flags::default())));
@@ -359,8 +393,15 @@ mod tests {
         assert_eq!(typed("-V"), Ok(Role::Version));
         assert_eq!(
             typed("supervise 00c0ffee /d"),
-            Ok(Role::Supervise("00c0ffee".into(), "/d".into()))
+            Ok(Role::Supervise("00c0ffee".into(), "/d".into(), None))
         );
+        for (line, words) in [("", &[][..]), (" ssh -T --help", &["ssh", "-T", "--help"])] {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(
+                typed(&format!("supervise 00c0ffee /d end{line}")),
+                Ok(Role::Supervise("00c0ffee".into(), "/d".into(), Some(words)))
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod codex;
 mod console;
 mod files;
 mod json;
+mod launcher;
 mod lines;
 mod log;
 mod mcp;
@@ -59,7 +60,9 @@ fn run(words: Vec<OsString>) -> u8 {
             }
             if console::run(&settings, &wrong, &command) { SUCCESS } else { FAILURE }
         }
-        Ok(Role::Supervise(id, directory)) => supervise(&id, &directory),
+        Ok(Role::Supervise(id, directory, launcher)) => {
+            supervise(&id, &directory, launcher.as_deref())
+        }
     }
 }
 
@@ -108,8 +111,10 @@ fn serve(flags: cli::Flags) -> u8 {
     }
 }
 
-/// Supervises one task. Only a server starts this role, and what it has to know is in the record.
-fn supervise(id: &str, directory: &str) -> u8 {
+/// Supervises one task, or ends what a dead supervisor has left of one. Only this program starts these
+/// roles; what they have to know is in the record, but for the words of the launcher, if what that
+/// started is to be ended.
+fn supervise(id: &str, directory: &str, launcher: Option<&[String]>) -> u8 {
     let Some(id) = task::Id::read(id) else {
         log::say(&format!("supervise: {id:?} is no task id; a server starts this, not a person"));
         return USAGE;
@@ -118,6 +123,10 @@ fn supervise(id: &str, directory: &str) -> u8 {
     let place = sys::take_third_stream().ok();
     let (settings, wrong, _) = environment(cli::Flags::default());
     tell(&settings, &wrong);
-    supervisor::run(&settings, &task::Store::new(directory), id, place);
+    let store = task::Store::new(directory);
+    match launcher {
+        Some(launcher) => supervisor::end_leftovers_of(&settings, &store, id, launcher),
+        None => supervisor::run(&settings, &store, id, place),
+    }
     SUCCESS
 }

@@ -38,6 +38,14 @@ pub fn find(name: &str, path: &str, here: &Path) -> Option<PathBuf> {
     directories.map(|directory| here.join(directory).join(name)).find(|file| is_program(file))
 }
 
+/// The program that a name or a path means: what has no slash is looked up on PATH, the rest from `here`.
+pub fn locate(name: &str, path: &str, here: &Path) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(here.join(name)).filter(|file| is_program(file));
+    }
+    find(name, path, here)
+}
+
 /// Starts a program and waits until it has ended and nobody holds its output open, but not for ever:
 /// when `patience` is over it is killed with all its group, and the error is `TimedOut`; so it is when it
 /// prints without end, and the error is `FileTooLarge`. What it prints goes into a file if one is given.

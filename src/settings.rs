@@ -111,6 +111,11 @@ impl Settings {
         Ok(())
     }
 
+    /// The names of the launchers.
+    pub fn launchers(&self) -> Vec<String> {
+        self.flags.launchers.iter().map(|launcher| launcher.name.clone()).collect()
+    }
+
     /// How long after its end a task is kept at least; `None` keeps it for good. The answer has to be
     /// fetched first, whatever the age is set to.
     pub fn kept(&self) -> Option<Duration> {

@@ -3,6 +3,7 @@
 
 use super::toml;
 use crate::json::{self, Value};
+use crate::launcher::{DEFAULT, Launcher};
 use crate::program;
 use crate::settings::Settings;
 use crate::task::Id;
@@ -53,6 +54,8 @@ pub struct Request {
     pub output_schema: Option<String>,
     /// `--add-dir`
     pub add_dirs: Vec<String>,
+    /// The name of the launcher.
+    pub launcher: Option<String>,
 }
 
 /// What belongs to the task that a request becomes.
@@ -123,6 +126,7 @@ impl Request {
             // Codex compares ids without regard to case; here they are compared as they are
             thread: thread.map(|thread| thread.to_ascii_lowercase()),
             fork,
+            launcher: text("launcher")?,
             images: texts("images")?
                 .iter()
                 .map(|path| image(&cwd, path))
@@ -149,8 +153,9 @@ impl Request {
         maybe("model", &self.model, &mut option);
         maybe("sandbox", &self.sandbox, &mut option);
         // under a lock the directory is the one that codex is started in, which is checked then
-        // once more; looked up by its name again it might be another
-        if !settings.flags.locked {
+        // once more; looked up by its name again it might be another. What a launcher starts may be
+        // started anywhere, and only the name gets there
+        if !settings.flags.locked || self.launcher(settings)?.is_some() {
             option("cd", &self.cwd);
         }
         maybe("profile", &self.profile, &mut option);
@@ -228,6 +233,22 @@ impl Request {
         words
     }
 
+    /// The launcher of this name, or else the default one, if there is any.
+    pub fn launcher<'a>(&self, settings: &'a Settings) -> Result<Option<&'a Launcher>, String> {
+        let name = self.launcher.as_deref().unwrap_or(DEFAULT);
+        let found = settings.flags.launchers.iter().find(|launcher| launcher.name == name);
+        if found.is_none() && self.launcher.is_some() {
+            let known = match settings.launchers().join(", ") {
+                known if known.is_empty() => "none".into(),
+                known => known,
+            };
+            return Err(format!(
+                "launcher is {name:?}; this server's --launcher options have: {known}"
+            ));
+        }
+        Ok(found)
+    }
+
     /// The model asked for by anybody: the caller, then the server's flags.
     pub fn effective_model(&self, settings: &Settings) -> Option<String> {
         self.effective(settings, self.model.as_ref(), "model")
@@ -258,6 +279,8 @@ impl Request {
             o.maybe_str("sandbox", self.effective_sandbox(settings).as_deref());
             o.maybe_str("approval-policy", self.approval_policy.as_deref());
             o.maybe_str("profile", self.profile.as_deref());
+            let launcher = self.launcher(settings).ok().flatten();
+            o.maybe_str("launcher", launcher.map(|launcher| launcher.name.as_str()));
             o.maybe_str("developer-instructions", self.developer_instructions.as_deref());
             o.maybe_str("compact-prompt", self.compact_prompt.as_deref());
             if !self.config.1.is_empty() {
@@ -374,20 +397,15 @@ fn is_uuid(text: &str) -> bool {
 /// Where the Codex CLI is: the path of `--codex`, or that name or `codex` on PATH.
 pub fn find(given: Option<&str>, path: &str, here: &Path) -> Result<String, String> {
     let name = given.unwrap_or("codex");
-    if name.contains('/') {
-        let file = here.join(name);
-        return if program::is_program(&file) {
-            Ok(file.display().to_string())
-        } else {
-            Err(format!(
+    let found = program::locate(name, path, here);
+    found.map(|file| file.display().to_string()).ok_or_else(|| {
+        if name.contains('/') {
+            return format!(
                 "cannot run {}, which --codex names: no program is there; mend the path in the \
                  server's registration",
-                file.display()
-            ))
-        };
-    }
-    let found = program::find(name, path, here);
-    found.map(|file| file.display().to_string()).ok_or_else(|| {
+                here.join(name).display()
+            );
+        }
         format!(
             "cannot find {name} on PATH ({path}); install it with `npm install -g @openai/codex`, or \
              start this server with --codex PATH"

@@ -3,6 +3,11 @@
 //! The cause is taken from Codex's own events. stderr is noisy on success too and never the cause,
 //! with one exception: Codex that ended before its first event has its cause in an `Error:` line.
 
+use crate::launcher::Launcher;
+
+/// How the words begin that tell of a launcher which could not be started.
+pub const NO_LAUNCHER: &str = "cannot start the launcher ";
+
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
@@ -24,6 +29,8 @@ pub enum Category {
     Quota,
     /// It ran for longer than it was allowed to.
     Timeout,
+    /// The program that was to start Codex, here or elsewhere, could not, or lost it.
+    Launcher,
     /// Codex ended without saying why, or was never started.
     ProcessCrash,
     /// None of these is recognized.
@@ -43,6 +50,7 @@ impl Category {
             Category::ContextLength => "context_length",
             Category::Quota => "quota",
             Category::Timeout => "timeout",
+            Category::Launcher => "launcher",
             Category::ProcessCrash => "process_crash",
             Category::Unknown => "unknown",
         }
@@ -59,7 +67,9 @@ impl Category {
             | Category::InvalidRequest
             | Category::ContextLength
             | Category::Quota => "no",
-            Category::Timeout | Category::ProcessCrash | Category::Unknown => "unknown",
+            Category::Timeout | Category::Launcher | Category::ProcessCrash | Category::Unknown => {
+                "unknown"
+            }
         }
     }
 
@@ -81,6 +91,7 @@ impl Category {
                 "ask for less at once, or start this server with a larger --task-timeout; codex_reply \
                  goes on with the thread"
             }
+            Category::Launcher => "type the words of --launcher in a shell, with codex behind them",
             Category::ProcessCrash => "look at the stderr below; try again if that says nothing",
             Category::Unknown => "look at the cause and the stderr below",
         }
@@ -105,6 +116,8 @@ pub struct Evidence<'a> {
     pub timed_out: bool,
     /// codex was started.
     pub started: bool,
+    /// What was to start it, if that was not left to us.
+    pub launcher: Option<&'a Launcher>,
     /// The message of `turn.failed`, else of the last `error` event.
     pub event: Option<&'a str>,
     /// Events came at all, so stderr is no evidence.
@@ -132,8 +145,13 @@ impl Failure {
         }
         if let (Some(own), None) = (evidence.own, evidence.event) {
             // what kept it from starting is in what was asked for, or on this machine
-            let category =
-                if evidence.started { Category::ProcessCrash } else { Category::InvalidRequest };
+            let category = if own.starts_with(NO_LAUNCHER) {
+                Category::Launcher
+            } else if evidence.started {
+                Category::ProcessCrash
+            } else {
+                Category::InvalidRequest
+            };
             return Failure { cause: own.to_owned(), category };
         }
         // a message too long is refused after the thread has begun, and only stderr says so
@@ -143,20 +161,41 @@ impl Failure {
         } else {
             last_words(evidence.stderr)
         };
+        if let Some(cause) = evidence.launchers_own() {
+            return Failure { cause, category: Category::Launcher };
+        }
         if let Some(cause) = evidence.event.map(str::to_owned).or(said) {
             let cause = unwrapped(cause.trim_start_matches("Error: "));
             let category = categorize(&cause, evidence.event.is_none());
             return Failure { cause, category };
         }
+        let (who, category) = match evidence.launcher.filter(|_| !evidence.any_events) {
+            Some(_) => ("the launcher", Category::Launcher),
+            None => ("codex", Category::ProcessCrash),
+        };
         let cause = match evidence.exit {
             Some(signal) if signal < 0 => {
-                format!("codex was killed by signal {}", signal.unsigned_abs())
+                format!("{who} was killed by signal {}", signal.unsigned_abs())
             }
-            Some(0) => "codex ended without finishing its turn".into(),
-            Some(status) => format!("codex ended with status {status} and did not say why"),
-            None => "codex is gone and nobody saw how it ended".into(),
+            Some(0) => format!("{who} ended without finishing its turn"),
+            Some(status) => format!("{who} ended with status {status} and did not say why"),
+            None => format!("{who} is gone and nobody saw how it ended"),
         };
-        Failure { cause, category: Category::ProcessCrash }
+        Failure { cause, category }
+    }
+}
+
+impl Evidence<'_> {
+    /// What the launcher says where it failed itself: before codex had said anything, where that
+    /// has left no error of its own, or later by a status or words that are no codex's.
+    fn launchers_own(&self) -> Option<String> {
+        let launcher = self.launcher.filter(|_| self.event.is_none())?;
+        let lines = spoken(self.stderr);
+        if lines.iter().any(|line| line.starts_with("Error")) {
+            return None;
+        }
+        let all = !self.any_events || launcher.has_lost(self.exit);
+        lines.iter().rev().find(|line| all || launcher.is_own(line)).map(|line| (*line).to_owned())
     }
 }
 
@@ -171,15 +210,17 @@ fn unwrapped(cause: &str) -> String {
 /// What stderr ends with, for a codex that never came to its first event: from the last line that
 /// begins with `Error`, else the last line that is no chatter.
 fn last_words(stderr: &str) -> Option<String> {
-    let chatter = ["Reading prompt from stdin", "Reading additional input", "WARNING", "warning"];
-    let lines: Vec<&str> = stderr
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !chatter.iter().any(|start| line.starts_with(start)))
-        .collect();
+    let lines = spoken(stderr);
     let error = lines.iter().rposition(|line| line.starts_with("Error"));
     let from = error.or(lines.len().checked_sub(1))?;
     Some(lines.get(from..)?.join(" "))
+}
+
+/// The lines of stderr that are no chatter.
+fn spoken(stderr: &str) -> Vec<&str> {
+    let chatter = ["Reading prompt from stdin", "Reading additional input", "WARNING", "warning"];
+    let speaks = |line: &&str| !chatter.iter().any(|start| line.starts_with(start));
+    stderr.lines().map(str::trim).filter(|line| !line.is_empty()).filter(speaks).collect()
 }
 
 /// The kind of failure that a cause speaks of. `before` says that codex ended before its first

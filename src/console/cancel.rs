@@ -5,10 +5,7 @@ use super::print;
 use crate::clock;
 use crate::server::watched::Watched;
 use crate::task::{Status, Store};
-use std::time::{Duration, Instant};
-
-/// How long tasks may take to end until that is told; as the server waits.
-const PATIENCE: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// Ends tasks. `false`: one of them has not ended yet.
 pub fn run(store: &Store, names: &[String]) -> Result<bool, String> {
@@ -28,7 +25,8 @@ pub fn run(store: &Store, names: &[String]) -> Result<bool, String> {
         task.told_to_end = true;
         task.tell_to_end();
     }
-    let until = Instant::now() + PATIENCE;
+    let most = tasks.iter().map(Watched::time_to_end).max().unwrap_or_default();
+    let until = Instant::now() + most;
     let mut all_ended = true;
     for (task, had_ended) in tasks.iter_mut().zip(had_ended) {
         let id = task.id();

@@ -82,7 +82,7 @@ pub fn look(store: &Store, task: &mut Watched) {
 
 /// Ends what is left of a task whose supervisor was killed.
 fn end_leftovers(store: &Store, id: Id) {
-    if let Err(why) = supervisor::spawn_unheard(id, store.directory()) {
+    if let Err(why) = supervisor::spawn_to_end(id, store.directory(), &[]) {
         log::warning(&format!("task {id}: cannot end what it left: {why}"));
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::codex::toml;
 use crate::json;
+use crate::launcher::quote as shell;
 
 /// How to register `program` with every client. The workers that it starts for others than Codex get
 /// the words `off` for Codex: they switch off what must not run in them. `config` is Codex's file.
@@ -45,33 +46,4 @@ code --add-mcp {}
         shell(program),
         shell(&code)
     )
-}
-
-/// A word as a shell takes it for one.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,@%:".contains(c);
-    if word.chars().all(plain) {
-        return word.into();
-    }
-    let mut quoted = String::from("'");
-    for c in word.chars() {
-        match c {
-            '\'' => quoted.push_str(r"'\''"),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('\'');
-    quoted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_takes_any_word_as_it_is() {
-        assert_eq!(shell("/opt/a-b/c_1.x"), "/opt/a-b/c_1.x");
-        assert_eq!(shell("a b"), "'a b'");
-        assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
-    }
 }

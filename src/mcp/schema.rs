@@ -8,20 +8,26 @@ use crate::json::Object;
 /// the tool says otherwise. Ours are cut by themselves, with a few words for each task on top.
 const RESULT_CHARACTERS: u64 = 200_000;
 
-/// Writes the result of `tools/list`.
-pub fn write_list(o: &mut Object<'_>, client: Client, structured: bool) {
+/// Writes the result of `tools/list`; `launchers` are the names of the server's.
+pub fn write_list(o: &mut Object<'_>, client: Client, structured: bool, launchers: &[String]) {
     o.array("tools", |a| {
         for tool in Tool::ALL {
-            a.object(|o| write_tool(o, tool, client, structured));
+            a.object(|o| write_tool(o, tool, client, structured, launchers));
         }
     });
 }
 
 /// Writes one tool. The members that cost every session are written by the first two lines.
-fn write_tool(o: &mut Object<'_>, tool: Tool, client: Client, structured: bool) {
+fn write_tool(
+    o: &mut Object<'_>,
+    tool: Tool,
+    client: Client,
+    structured: bool,
+    launchers: &[String],
+) {
     let revision = client.revision;
     o.str("name", tool.name()).str("description", tool.about(client.takes_tasks));
-    o.object("inputSchema", |o| write_input(o, tool));
+    o.object("inputSchema", |o| write_input(o, tool, launchers));
     if revision.has_structure() {
         o.str("title", tool.title());
         if structured {
@@ -44,14 +50,16 @@ fn write_tool(o: &mut Object<'_>, tool: Tool, client: Client, structured: bool) 
 }
 
 /// Writes the schema of a tool's arguments.
-fn write_input(o: &mut Object<'_>, tool: Tool) {
+fn write_input(o: &mut Object<'_>, tool: Tool, launchers: &[String]) {
     o.str("type", "object");
     // a reply is told by its description that it takes what codex takes
     let known_from_codex = tool == Tool::Reply;
     o.object("properties", |o| {
         for parameter in tool.parameters() {
             let about = if known_from_codex { "" } else { parameter.about };
-            o.object(parameter.name, |o| write_parameter(o, parameter, about));
+            if !matches!(parameter.kind, Kind::Launcher) || !launchers.is_empty() {
+                o.object(parameter.name, |o| write_parameter(o, parameter, about, launchers));
+            }
         }
     });
     if !tool.required().is_empty() {
@@ -61,9 +69,10 @@ fn write_input(o: &mut Object<'_>, tool: Tool) {
 }
 
 /// Writes the schema of one parameter.
-fn write_parameter(o: &mut Object<'_>, parameter: &Parameter, about: &str) {
+fn write_parameter(o: &mut Object<'_>, parameter: &Parameter, about: &str, launchers: &[String]) {
     match parameter.kind {
         Kind::Text => o.str("type", "string"),
+        Kind::Launcher => o.str("type", "string").strs("enum", launchers),
         Kind::Choice(choices) => o.str("type", "string").strs("enum", choices),
         Kind::Flag => o.str("type", "boolean"),
         Kind::Seconds => o.str("type", "number").int("minimum", 0),
@@ -121,6 +130,8 @@ fn write_task(o: &mut Object<'_>) {
         "cwd",
         "model",
         "sandbox",
+        "launcher",
+        "far",
         "lastTool",
         "output",
         "warning",
@@ -145,7 +156,7 @@ mod tests {
     /// The list as this client gets it.
     fn list_for(client: Client, structured: bool) -> String {
         let mut out = String::new();
-        json::object(&mut out, |o| write_list(o, client, structured));
+        json::object(&mut out, |o| write_list(o, client, structured, &[]));
         out
     }
 

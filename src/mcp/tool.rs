@@ -27,6 +27,8 @@ pub enum Tool {
 pub enum Kind {
     /// A string.
     Text,
+    /// The name of one of the server's launchers; without any there is no such parameter.
+    Launcher,
     /// One of these strings.
     Choice(&'static [&'static str]),
     /// A boolean.
@@ -78,6 +80,7 @@ const TASK: &[Parameter] = &[
     p("images", Kind::Texts, "Paths"),
     p("output-schema", Kind::Object, "JSON Schema of the answer"),
     p("add-dirs", Kind::Texts, "More directories to write in"),
+    p("launcher", Kind::Launcher, "What to run it with"),
 ];
 
 /// What `codex_batch` takes.
@@ -269,10 +272,10 @@ fn check_value(value: &Value<'_>, place: &str, parameter: &Parameter) -> Result<
         |expected: &str| Err(format!("{name} must be {expected}, this is {}", value.kind()));
     match (parameter.kind, value) {
         (_, Value::Null)
-        | (Kind::Text, Value::String(_))
+        | (Kind::Text | Kind::Launcher, Value::String(_))
         | (Kind::Flag, Value::Bool(_))
         | (Kind::Object, Value::Object(_)) => Ok(()),
-        (Kind::Text, _) => wrong("a string"),
+        (Kind::Text | Kind::Launcher, _) => wrong("a string"),
         (Kind::Flag, _) => wrong("true or false"),
         (Kind::Defaults, Value::Object(_)) => {
             let parameters = TASK.get(1..).unwrap_or_default();

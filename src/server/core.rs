@@ -55,8 +55,9 @@ pub enum Action {
     Cancel(Id),
     /// Tell the supervisor of a task of ours that the task goes on without this server.
     Detach(Id),
-    /// End what is left of a task whose supervisor was killed.
-    EndLeftovers(Id),
+    /// End what is left of a task whose supervisor was killed, by these words if they are its
+    /// launcher's.
+    EndLeftovers(Id, Vec<String>),
     /// Tell us when this process is gone: the supervisor of a task that is not ours.
     Watch(Id, OwnedFd),
     /// Tell us of the records that others write, or do so no longer.
@@ -194,7 +195,11 @@ impl Server {
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.conclude(&self.store, self.now.wall, why);
         if task.record.ours && task.record.supervisor.is_some() {
-            self.act(Action::EndLeftovers(id));
+            // what stands in a record may be anybody's; our flags are not
+            let name = task.record.launcher.as_ref().map(|launcher| &launcher.name);
+            let own = self.settings.flags.launchers.iter().find(|own| Some(&own.name) == name);
+            let words = own.map(|own| own.words.clone()).unwrap_or_default();
+            self.act(Action::EndLeftovers(id, words));
         }
     }
 

@@ -76,6 +76,12 @@ impl View<'_> {
         format!("codex-swarm:///tasks/{}{behind}", self.task.id())
     }
 
+    /// Where its launcher has put it, as far as that says so.
+    fn far(&self) -> Option<String> {
+        let launcher = self.task.record.launcher.as_ref()?;
+        launcher.place(&watched::tail(self.store, self.task.id(), Part::Stderr, 64 << 10))
+    }
+
     /// What it is doing now, in one line.
     fn doing(&self) -> String {
         let transcript = &self.task.transcript;
@@ -103,6 +109,9 @@ impl View<'_> {
         line(&mut out, "Phase", record.status.name());
         maybe_line(&mut out, "Thread ID", self.task.thread());
         self.worktree(&mut out);
+        let far = self.far().map_or(String::new(), |far| format!(" ({far})"));
+        let launcher = record.launcher.as_ref().map(|launcher| launcher.name.clone() + &far);
+        maybe_line(&mut out, "Launcher", launcher);
         line(&mut out, "Tools called", transcript.tools);
         if !transcript.running.is_empty() {
             line(&mut out, "Tools running", transcript.running.len());
@@ -340,6 +349,9 @@ impl View<'_> {
         o.str("cwd", &record.cwd);
         o.maybe_str("model", record.model.as_deref());
         o.maybe_str("sandbox", record.sandbox.as_deref());
+        if let Some(launcher) = &record.launcher {
+            o.str("launcher", &launcher.name).maybe_str("far", self.far().as_deref());
+        }
         o.int("toolsCalled", transcript.tools);
         o.maybe_str("lastTool", transcript.last_tool.as_deref());
         o.maybe_str("output", transcript.output.as_deref());

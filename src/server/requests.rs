@@ -196,9 +196,12 @@ impl Server {
             "tools/list" | "resources/list" | "resources/templates/list" if cursor => {
                 return Err(Error::invalid_params("there is one page, and no cursor"));
             }
-            "tools/list" => self.reply(asked, Kind::Cached(FOR_GOOD), |o| {
-                mcp::schema::write_list(o, client, structured);
-            }),
+            "tools/list" => {
+                let launchers = self.settings.launchers();
+                self.reply(asked, Kind::Cached(FOR_GOOD), |o| {
+                    mcp::schema::write_list(o, client, structured, &launchers);
+                });
+            }
             "resources/list" => self.reply(asked, Kind::Cached(FOR_GOOD), |o| {
                 mcp::write_resources(o, "resources", "uri", &mcp::RESOURCES);
             }),

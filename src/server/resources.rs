@@ -126,6 +126,8 @@ impl Server {
             o.bool("ephemeral", flags.ephemeral).bool("structured", flags.structured);
             o.bool("locked", flags.locked).strs("roots", &self.settings.roots);
             o.maybe_str("codex", flags.codex.as_deref());
+            // their words may hold secrets
+            o.strs("launchers", self.settings.launchers());
             for (name, limit) in
                 [("max-parallel", flags.max_parallel), ("task-timeout", flags.task_timeout)]
             {

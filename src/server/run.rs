@@ -211,12 +211,14 @@ impl Run {
                         self.outbox.push_back(b'\n');
                     }
                 }
-                Action::EndLeftovers(id) => match supervisor::spawn_unheard(id, &self.task_dir) {
-                    Ok(child) => self.children.push(child),
-                    Err(why) => {
-                        log::warning(&format!("task {id}: cannot end what it left: {why}"));
+                Action::EndLeftovers(id, launcher) => {
+                    match supervisor::spawn_to_end(id, &self.task_dir, &launcher) {
+                        Ok(child) => self.children.push(child),
+                        Err(why) => {
+                            log::warning(&format!("task {id}: cannot end what it left: {why}"));
+                        }
                     }
-                },
+                }
                 Action::Launch(id, place) => self.launches.push_back((id, place)),
                 Action::Cancel(id) => self.word(core, id, supervisor::CANCEL),
                 Action::Detach(id) => self.word(core, id, supervisor::DETACH),

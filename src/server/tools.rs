@@ -8,6 +8,7 @@ use crate::codex::command::{self, Task};
 use crate::codex::{Request, bounds};
 use crate::files;
 use crate::json::{self, Value};
+use crate::launcher::Launcher;
 use crate::log;
 use crate::mcp::ToolResult;
 use crate::mcp::tool::Tool;
@@ -23,9 +24,6 @@ use std::time::Duration;
 
 /// How long `codex_wait` waits unless it is told otherwise.
 const WAIT: Duration = Duration::from_secs(1800);
-
-/// How long `codex_cancel` waits for the end of what it ends. A supervisor takes less.
-const CANCEL_WAIT: Duration = Duration::from_secs(10);
 
 /// What a task is to be started with.
 struct Order {
@@ -182,6 +180,7 @@ impl Server {
     /// The request that arguments make, if this server allows all of it.
     fn allowed(&self, arguments: &Value<'_>) -> Result<Request, String> {
         let mut request = Request::read(arguments, &self.here)?;
+        request.launcher(&self.settings)?;
         if self.settings.flags.locked {
             self.store.open().map_err(|why| why.to_string())?;
             // where none can be made no task gets a worktree
@@ -213,8 +212,13 @@ impl Server {
 
     /// Writes the files of a task and has its supervisor started.
     fn launch(&mut self, order: &Order, attached: bool) -> Result<Id, String> {
-        let codex =
-            command::find(self.settings.flags.codex.as_deref(), &self.settings.path, &self.here)?;
+        let launcher = order.request.launcher(&self.settings)?;
+        let given = self.settings.flags.codex.as_deref();
+        let codex = if launcher.is_some_and(Launcher::has_other_files) {
+            given.unwrap_or("codex").to_owned()
+        } else {
+            command::find(given, &self.settings.path, &self.here)?
+        };
         self.store.open().map_err(|why| why.to_string())?;
         let id = self.store.claim(&order.request.prompt).map_err(|why| self.cannot_write(&why))?;
         let record = self.write_files(id, order, codex, attached);
@@ -228,11 +232,10 @@ impl Server {
 
     /// Gives a task its place in the queue, if it has to wait for its turn.
     fn queue_up(&mut self, record: &Record) -> Result<Option<File>, String> {
-        if record.max_parallel.is_none() {
-            return Ok(None);
-        }
+        let mut lines = record.lines().into_iter();
+        let Some((of, _)) = lines.find(|(_, limit)| limit.is_some()) else { return Ok(None) };
         self.launched += 1;
-        let place = slots::queue_up(&self.store, record.id, record.asked, self.launched);
+        let place = slots::queue_up(&self.store, &of, record.id, record.asked, self.launched);
         place.map(Some).map_err(|why| self.cannot_write(&why))
     }
 
@@ -282,6 +285,7 @@ impl Server {
             asked: self.now.wall,
             started: self.now.wall,
             completed: None,
+            launcher: request.launcher(&self.settings)?.cloned(),
             max_parallel: self.settings.flags.max_parallel,
             timeout: self.settings.flags.task_timeout,
             timed_out: false,
@@ -318,7 +322,8 @@ impl Server {
         }
         let mut text = String::new();
         view.brief(&mut text);
-        if let (Status::Queued, Some(limit)) = (record.status, record.max_parallel) {
+        let limit = record.lines().into_iter().find_map(|(_, limit)| limit);
+        if let (Status::Queued, Some(limit)) = (record.status, limit) {
             let _ = writeln!(text, "It is queued: at most {limit} run at once.");
         }
         let _ = write!(
@@ -410,7 +415,9 @@ impl Server {
             return Err("task_id is missing; give the id of a task, or several as task_ids".into());
         }
         self.end(&ids)?;
-        Ok(Awaits::Cancelled(ids, unknown, self.now.steady + CANCEL_WAIT))
+        let tasks = ids.iter().filter_map(|id| self.tasks.get(*id));
+        let most = tasks.map(Watched::time_to_end).max().unwrap_or_default();
+        Ok(Awaits::Cancelled(ids, unknown, self.now.steady + most))
     }
 
     /// Tells these tasks to end, as far as they have not; none if one of them is out of reach.

@@ -10,6 +10,7 @@ use crate::task::spool::Spool;
 use crate::task::store::Part;
 use crate::task::{Id, Record, Status, Store, Usage};
 use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
 use std::time::SystemTime;
 
 /// How long a task may be queued without a supervisor until it counts as lost: its server has
@@ -135,6 +136,12 @@ impl Watched {
         supervisor.is_some_and(|process| process.life() == Life::Unknown)
     }
 
+    /// How long it may take to end once it is told to. A supervisor takes less: it gives codex two
+    /// seconds, and a launcher ten, and ten more to end what that has started elsewhere.
+    pub fn time_to_end(&self) -> Duration {
+        Duration::from_secs(if self.record.launcher.is_some() { 30 } else { 10 })
+    }
+
     /// Tells the supervisor, which is not ours, that the task is to end. Where there is none yet, it
     /// is told once it is there.
     pub fn tell_to_end(&self) {
@@ -231,13 +238,16 @@ impl Watched {
     /// Why it failed.
     pub fn failure(&self, store: &Store) -> Failure {
         // who was killed while Codex tried again was not ended by that
-        let killed = self.record.exit.is_none_or(|exit| exit < 0);
+        let launcher = self.record.launcher.as_ref();
+        let lost = launcher.is_some_and(|launcher| launcher.has_lost(self.record.exit));
+        let killed = self.record.exit.is_none_or(|exit| exit < 0) || lost;
         let notice = self.transcript.notice.as_deref().filter(|_| !killed);
         Failure::of(&Evidence {
             own: self.record.failure.as_deref(),
             timed_out: self.record.timed_out,
             // whose supervisor died before was not kept from starting by what was asked for
             started: self.record.codex.is_some() || self.record.inferred,
+            launcher,
             event: self.transcript.failed.as_deref().or(notice),
             any_events: self.transcript.events > 0,
             stderr: &tail(store, self.id(), Part::Stderr, 4096),

@@ -8,6 +8,7 @@ use super::Worktree;
 use super::id::LongId;
 use super::identity::{Place, Process};
 use crate::json::{self, Object, Value};
+use crate::launcher::{self, Launcher};
 
 /// How far a task is. The server writes `Queued`; from there on its supervisor moves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +135,8 @@ pub struct Record {
     pub started: u64,
     /// When it ended.
     pub completed: Option<u64>,
+    /// The program that starts codex, if any is to.
+    pub launcher: Option<Launcher>,
     /// It may begin only while fewer than so many run.
     pub max_parallel: Option<u32>,
     /// It may run for so many seconds.
@@ -187,7 +190,15 @@ impl Record {
             if let Some(completed) = self.completed {
                 o.raw("completed_at", &seconds(completed));
             }
-            for (key, limit) in [("max_parallel", self.max_parallel), ("timeout", self.timeout)] {
+            if let Some(launcher) = &self.launcher {
+                o.str("launcher", &launcher.name).strs("launcher_words", &launcher.words);
+            }
+            let of_launcher = self.launcher.as_ref().and_then(|launcher| launcher.max_parallel);
+            for (key, limit) in [
+                ("launcher_max_parallel", of_launcher),
+                ("max_parallel", self.max_parallel),
+                ("timeout", self.timeout),
+            ] {
                 if let Some(limit) = limit {
                     o.int(key, limit);
                 }
@@ -246,6 +257,11 @@ impl Record {
             let items = value.get(key).and_then(Value::as_array).unwrap_or_default();
             items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
         };
+        // its name is part of a path
+        let launcher = string("launcher").filter(|name| launcher::is_name(name)).map(|name| {
+            let max_parallel = limit("launcher_max_parallel");
+            Launcher { name, words: strings("launcher_words"), max_parallel }
+        });
         let command = match value.get("command") {
             // the Python package's: one string, for people to read
             Some(Value::String(line)) => vec![line.clone().into_owned()],
@@ -273,6 +289,7 @@ impl Record {
             asked: value.get("asked_at").and_then(millis).unwrap_or(started),
             started,
             completed: value.get("completed_at").and_then(millis),
+            launcher,
             max_parallel: limit("max_parallel"),
             timeout: limit("timeout"),
             timed_out: is("timed_out"),
@@ -297,6 +314,17 @@ impl Record {
         for word in self.command.iter_mut().filter(|word| word.starts_with("--cd=")) {
             *word = format!("--cd={directory}");
         }
+    }
+
+    /// The lines that it stands in one after the other, its launcher's and that of all: what their files
+    /// have behind their names, and how many may run.
+    pub fn lines(&self) -> Vec<(String, Option<u32>)> {
+        let mut lines = Vec::new();
+        if let Some(launcher) = &self.launcher {
+            lines.push((format!(".{}", launcher.name), launcher.max_parallel));
+        }
+        lines.push((String::new(), self.max_parallel));
+        lines
     }
 
     /// How long it ran, or has run by `now`; milliseconds.
@@ -362,6 +390,11 @@ mod tests {
             asked: 1_795_436_999_000,
             started: 1_795_437_000_123,
             completed: Some(1_795_437_001_000),
+            launcher: Some(Launcher {
+                name: "gpu".into(),
+                words: vec!["srun".into(), "-n1".into()],
+                max_parallel: Some(2),
+            }),
             max_parallel: Some(4),
             timeout: Some(60),
             timed_out: true,

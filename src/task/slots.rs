@@ -5,6 +5,10 @@
 //! Who waits has a FIFO in `queue/`, whose name says when it came, and keeps it open. Who runs has one
 //! byte of the file `.running` locked, at the place that its id is. Each of those who wait waits for
 //! the FIFO of the one before it to be closed; only the first counts who runs.
+//!
+//! Each launcher has a queue of its own, `queue.NAME/` and `.running.NAME`. Who has its right to run
+//! goes on to the queue of all, and never the other way: so nobody in there waits for a launcher, and
+//! those who wait for each other make no ring.
 
 use super::{Id, Store};
 use crate::files;
@@ -55,8 +59,8 @@ impl News {
 /// Gives a task its place in the queue: behind all that were asked for before, and behind those with
 /// a lower number in the same millisecond. The place is kept as long as the file is open somewhere;
 /// the supervisor gets it as its stderr.
-pub fn queue_up(store: &Store, id: Id, asked: u64, number: u64) -> io::Result<File> {
-    let queue = queue(store);
+pub fn queue_up(store: &Store, of: &str, id: Id, asked: u64, number: u64) -> io::Result<File> {
+    let queue = in_store(store, "queue", of);
     files::private_directory(&queue)?;
     let interim = queue.join(format!(".{id}"));
     // open before anybody can see it, or it would be taken for one that a dead one left
@@ -65,17 +69,18 @@ pub fn queue_up(store: &Store, id: Id, asked: u64, number: u64) -> io::Result<Fi
     Ok(place)
 }
 
-/// Takes the right to run, if it is our turn and fewer than `limit` run; at once where there is no
+/// Takes the right to run, of this launcher or of all, if it is our turn and fewer than `limit` run; at once where there is no
 /// limit, so that others can count us. Our place in the queue is given up then.
 pub fn take(
     store: &Store,
+    of: &str,
     id: Id,
     limit: Option<u32>,
     place: &mut Option<File>,
 ) -> io::Result<Turn> {
-    let running = store.directory().join(".running");
+    let running = in_store(store, ".running", of);
     if let Some(limit) = limit {
-        if let Some(news) = those_before(store, id).iter().rev().find_map(|path| held(path)) {
+        if let Some(news) = those_before(store, of, id).iter().rev().find_map(|path| held(path)) {
             return Ok(Turn::Others(news));
         }
         if !running.exists() {
@@ -91,23 +96,23 @@ pub fn take(
     sys::lock_byte(&file, id.number())?;
     if limit.is_some() {
         // only now may the next one count
-        leave(store, id, place);
+        leave(store, of, id, place);
     }
     Ok(Turn::Ours(Slot { _running: Some(file) }))
 }
 
 /// Leaves the queue, if the task is in there.
-pub fn leave(store: &Store, id: Id, place: &mut Option<File>) {
-    for path in places(store).iter().filter(|path| task_of(path) == Some(id)) {
+pub fn leave(store: &Store, of: &str, id: Id, place: &mut Option<File>) {
+    for path in places(store, of).iter().filter(|path| task_of(path) == Some(id)) {
         let _ = fs::remove_file(path);
     }
     // the next one hears that it is closed
     *place = None;
 }
 
-/// Where those who wait have their files.
-fn queue(store: &Store) -> PathBuf {
-    store.directory().join("queue")
+/// A name in the task directory, of all or of one launcher: `of` is a dot and its name then.
+fn in_store(store: &Store, name: &str, of: &str) -> PathBuf {
+    store.directory().join(name.to_owned() + of)
 }
 
 /// The task that a file in the queue is of.
@@ -116,8 +121,8 @@ fn task_of(path: &Path) -> Option<Id> {
 }
 
 /// The places in the queue, in order.
-fn places(store: &Store) -> Vec<PathBuf> {
-    let (queue, mut places) = (queue(store), Vec::new());
+fn places(store: &Store, of: &str) -> Vec<PathBuf> {
+    let (queue, mut places) = (in_store(store, "queue", of), Vec::new());
     files::each_name(&queue, &mut |name| {
         places.extend(Some(queue.join(name)).filter(|path| task_of(path).is_some()));
     });
@@ -126,8 +131,8 @@ fn places(store: &Store) -> Vec<PathBuf> {
 }
 
 /// The places before that of a task. One without a place is before all: nobody waits for it.
-fn those_before(store: &Store, id: Id) -> Vec<PathBuf> {
-    let mut places = places(store);
+fn those_before(store: &Store, of: &str, id: Id) -> Vec<PathBuf> {
+    let mut places = places(store, of);
     let own = places.iter().position(|path| task_of(path) == Some(id));
     places.truncate(own.unwrap_or(0));
     places

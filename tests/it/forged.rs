@@ -3,6 +3,7 @@
 //! is lost.
 
 use crate::harm;
+use crate::many::program;
 use crate::planted::{Stand, run as by_hand, task};
 use crate::repo::*;
 use crate::support::*;
@@ -50,6 +51,36 @@ fn a_process_that_is_no_codex_is_not_ended_with_what_a_dead_supervisor_left() {
     assert!(by_hand(&dir, &["wait", "0000000b"]).status.code().is_some());
     gone(&dir.marker());
     assert!(bystander.lives());
+}
+
+#[test]
+fn no_words_of_a_record_are_run() {
+    let dir = Dir::new();
+    let touch = dir.path("out/evil").display().to_string();
+    let evil = program(&dir, "ssh", &format!("#!/bin/sh\ntouch {touch}\nexec env >> {touch}\n"));
+    let words =
+        format!(r#","launcher":"default","launcher_words":[{},"host"]"#, quoted_path(&evil));
+    let members = format!(r#","supervisor_pid":4194000,"supervisor_start_time":7{words}"#);
+    // whoever looks at it, and whatever its flags are
+    for (id, flags) in [("0000000a", &[][..]), ("0000000b", &["--launcher", "ssh -T host"])] {
+        task(id, "running").with(&members).put(&dir);
+        let mut server = dir.server_with(flags);
+        assert!(server.status(id).contains("(FAILED in "));
+        server.end();
+        gone(&dir.marker());
+    }
+    task("0000000c", "running").with(&members).put(&dir);
+    assert!(by_hand(&dir, &["wait", "0000000c"]).status.code().is_some());
+    gone(&dir.marker());
+    assert!(!dir.path("out/evil").exists());
+    // the same words are run where the server has them
+    let line = format!("{} host", evil.display());
+    task("0000000d", "running").with(&members).put(&dir);
+    let mut server = dir.server_with(&["--launcher", &line]);
+    assert!(server.status("0000000d").contains("(FAILED in "));
+    dir.marked("evil");
+    server.end();
+    gone(&dir.marker());
 }
 
 #[test]

@@ -14,6 +14,11 @@
 #[allow(dead_code, unused_imports, reason = "the program's own reader, of which tests need a part")]
 mod json;
 
+#[path = "../../src/launcher.rs"]
+#[allow(dead_code, reason = "the reader of command lines knows it")]
+mod launcher;
+
+mod engines;
 mod handles;
 mod harm;
 mod look;
@@ -51,6 +56,7 @@ mod handshake;
 mod hostile;
 mod identity;
 mod inherited;
+mod launchers;
 mod limits;
 mod listing;
 mod locked;

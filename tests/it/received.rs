@@ -10,7 +10,7 @@ fn given(server: &mut Server<'_>, more: &str) -> Received {
 }
 
 /// A TOML string read back.
-fn toml_string(value: &str) -> String {
+pub fn toml_string(value: &str) -> String {
     match value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')) {
         Some(literal) => literal.to_owned(),
         None => read_json(value).as_str().unwrap_or_else(|| panic!("{value}")).to_owned(),

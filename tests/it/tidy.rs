@@ -10,8 +10,8 @@ use std::process::Stdio;
 
 /// The modules from low to high: a file knows its own module and those in the rows above it.
 const RANKS: [&[&str]; 16] = [
-    &["json", "sys", "clock", "lines", "cli"],
-    &["files", "rpc", "program", "roots"],
+    &["json", "sys", "clock", "lines", "launcher"],
+    &["cli", "files", "rpc", "program", "roots"],
     &["log"],
     &["task", "settings", "mcp"],
     &["codex"],
@@ -30,7 +30,7 @@ const RANKS: [&[&str]; 16] = [
 
 /// The same inside of a module: its files and directories from low to high. What stands in its `mod.rs`
 /// is `mod`, and above all of them where that is not in the table.
-const INSIDE: [(&str, &[&[&str]]); 5] = [
+const INSIDE: [(&str, &[&[&str]]); 6] = [
     ("mcp", &[&["revision", "tool"], &["client"], &["schema"]]),
     (
         "task",
@@ -49,6 +49,7 @@ const INSIDE: [(&str, &[&[&str]]); 5] = [
         "codex",
         &[&["toml", "failure", "event"], &["transcript"], &["command", "story"], &["bounds"]],
     ),
+    ("supervisor", &[&["mod"], &["server", "far"]]),
     (
         "console",
         &[
@@ -600,7 +601,7 @@ type Tools = BTreeMap<String, BTreeSet<String>>;
 /// What tools/list says.
 fn listed() -> Tools {
     let dir = Dir::new();
-    let mut server = dir.server();
+    let mut server = dir.server_with(&["--launcher", "env"]);
     let reply = server.ask("tools/list", "{}");
     let tools = reply.at("result.tools").as_array().unwrap();
     let taken = |tool: &crate::json::Value<'static>| {
@@ -784,7 +785,7 @@ fn speaks(text: &str) -> bool {
 /// What speaks and is no message: the file, what it is instead, and the texts. What `--help` prints,
 /// what clients are told of tools and resources, and reasons that clippy reads are not in here. Of a
 /// long one the beginning stands here, with ` ...` behind it.
-const NO_MESSAGES: [(&str, &str, &[&str]); 14] = [
+const NO_MESSAGES: [(&str, &str, &[&str]); 15] = [
     (
         "codex/failure.rs",
         "what Codex and providers say, looked for in their words",
@@ -858,7 +859,8 @@ const NO_MESSAGES: [(&str, &str, &[&str]); 14] = [
         "to be pasted",
         &["\nTo register this program with Claude Code:\n\n ..."],
     ),
-    ("supervisor.rs", "it is only called for one that has", &["it has no worktree"]),
+    ("launcher.rs", "to be run by a shell", &["test -r /proc/self/environ || exit 1; none=0 ..."]),
+    ("supervisor/mod.rs", "it is only called for one that has", &["it has no worktree"]),
     ("task/retention.rs", "the subject of a commit", &["What a Codex task left"]),
     ("task/worktree/commit.rs", "for git's reflog", &["codex-swarm: what the task left"]),
 ];
@@ -880,7 +882,9 @@ fn strings_in(value: &crate::json::Value<'static>, out: &mut Vec<String>) {
 /// What clients of either kind are told of the server, its tools and its resources.
 fn told_to_clients() -> Vec<String> {
     let dir = Dir::new();
-    let mut server = dir.silent(&[]);
+    let mut command = dir.command();
+    command.args(["--launcher", "env"]);
+    let mut server = Server::spawn(&dir, command);
     let extension = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
     let mut out = Vec::new();
     strings_in(&server.initialize(), &mut out);

@@ -21,6 +21,8 @@ mod codex;
 mod files;
 #[path = "../../../src/json/mod.rs"]
 mod json;
+#[path = "../../../src/launcher.rs"]
+mod launcher;
 #[path = "../../../src/lines.rs"]
 mod lines;
 #[path = "../../../src/log.rs"]

@@ -1,6 +1,7 @@
 //! The command line: what was understood can be said again in one way, and is understood the same.
 
 use crate::cli::{Flags, Role, parse};
+use crate::launcher::quote;
 use crate::settings::{Settings, shown};
 use std::path::Path;
 
@@ -37,6 +38,7 @@ fn said(flags: &Flags) -> Vec<String> {
         ephemeral,
         codex,
         structured,
+        launchers,
         max_parallel,
         task_timeout,
         locked,
@@ -54,6 +56,12 @@ fn said(flags: &Flags) -> Vec<String> {
     ];
     words.extend(switches.iter().filter(|(_, on)| **on).map(|(name, _)| (*name).to_owned()));
     words.extend(codex.iter().map(|path| format!("--codex={path}")));
+    for launcher in launchers {
+        let line: Vec<String> = launcher.words.iter().map(|word| quote(word)).collect();
+        words.push(format!("--launcher={}={}", launcher.name, line.join(" ")));
+        let limit = launcher.max_parallel.iter();
+        words.extend(limit.map(|n| format!("--max-parallel={}={n}", launcher.name)));
+    }
     words.extend(max_parallel.iter().map(|n| format!("--max-parallel={n}")));
     words.extend(task_timeout.iter().map(|n| format!("--task-timeout={n}")));
     words.extend(roots.iter().map(|root| format!("--root={root}")));

@@ -10,12 +10,13 @@ mod story;
 mod text;
 mod toml;
 mod transcript;
+mod words;
 
 /// What panics where something does not hold.
 pub type Reader = fn(&[u8]);
 
 /// All of them, with their names.
-pub const ALL: [(&str, Reader); 10] = [
+pub const ALL: [(&str, Reader); 11] = [
     ("json", json::hold),
     ("rpc", rpc::hold),
     ("transcript", transcript::hold),
@@ -25,5 +26,6 @@ pub const ALL: [(&str, Reader); 10] = [
     ("toml", toml::hold),
     ("request", request::hold),
     ("cli", cli::hold),
+    ("words", words::hold),
     ("text", text::hold),
 ];

@@ -6,6 +6,9 @@
 //! the server (the truth stands in the task directory), and a server that is gone is no event,
 //! unless the task was to end with it.
 
+mod far;
+mod server;
+
 use crate::codex::command::MARK;
 use crate::files;
 use crate::relay::Relay;
@@ -19,9 +22,10 @@ use crate::task::store::Part;
 use crate::task::worktree::{self, Repository};
 use crate::task::{Id, Record, Status, Store, Worktree};
 use crate::{clock, log};
+use server::{Heard, Server};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -42,6 +46,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long codex has to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The same for what a launcher has started: an engine takes seconds to end a task elsewhere.
+const FAR_GRACE: Duration = Duration::from_secs(10);
+
+/// When to ask that a second time, by SIGTERM: srun takes the first SIGINT for a question.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often to look for what a task has left, where a process may not have shown what it is.
 const DOUBT: u32 = 5;
 
@@ -51,18 +61,31 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// Starts this very program, even where its file was replaced since, as the supervisor of a task.
 /// One that has a supervisor already, or had one, gets none: what it left is ended.
 pub fn spawn(id: Id, task_dir: &Path, streams: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
+    spawn_with(id, task_dir, &[], streams)
+}
+
+/// Starts it for a task whose supervisor was killed, to end what that has left; nobody listens.
+/// `launcher` has the words of the task's launcher, if this process has them from its own flags.
+pub fn spawn_to_end(id: Id, task_dir: &Path, launcher: &[String]) -> io::Result<Child> {
+    let nothing = sys::nothing()?;
+    let more: Vec<&OsStr> =
+        ["end"].into_iter().map(OsStr::new).chain(launcher.iter().map(OsStr::new)).collect();
+    spawn_with(id, task_dir, &more, [nothing.as_fd(); 3])
+}
+
+/// Starts it with more words.
+fn spawn_with(
+    id: Id,
+    task_dir: &Path,
+    more: &[&OsStr],
+    streams: [BorrowedFd<'_>; 3],
+) -> io::Result<Child> {
     let myself = Path::new("/proc/self/exe");
     let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
     let id = id.to_string();
-    let words = ["codex-mcp-swarm", "supervise", &id].map(OsStr::new);
-    let [name, verb, id] = words;
-    Program::new(program.as_os_str(), &[name, verb, id, task_dir.as_os_str()])?.start(streams)
-}
-
-/// The same for a task whose supervisor was killed, where nobody listens.
-pub fn spawn_unheard(id: Id, task_dir: &Path) -> io::Result<Child> {
-    let nothing = sys::nothing()?;
-    spawn(id, task_dir, [nothing.as_fd(); 3])
+    let [name, verb, id] = ["codex-mcp-swarm", "supervise", &id].map(OsStr::new);
+    let words = [&[name, verb, id, task_dir.as_os_str()], more].concat();
+    Program::new(program.as_os_str(), &words)?.start(streams)
 }
 
 /// Runs a task whose record the server has written. What fails is in the record and the log.
@@ -80,7 +103,7 @@ pub fn run(settings: &Settings, store: &Store, id: Id, mut place: Option<File>) 
     if record.status != Status::Queued || record.supervisor.is_some() {
         // the supervisor it had is gone; what that had started must not go on without one, and
         // nothing is done a second time
-        return end_leftovers(store, &record);
+        return end_leftovers(settings, store, &record, &[]);
     }
     record.supervisor = Some(Process::of(std::process::id()));
     let mut server = Server::connect();
@@ -88,11 +111,11 @@ pub fn run(settings: &Settings, store: &Store, id: Id, mut place: Option<File>) 
         .reserve(&record)
         .map_err(|why| format!("cannot write its files in {}: {why}", store.directory().display()));
     let turn =
-        ready.and_then(|()| await_turn(store, &mut record, &mut signals, &mut server, &mut place));
+        ready.and_then(|()| await_turns(store, &mut record, &mut signals, &mut server, &mut place));
     match turn {
         Err(why) => fail(&mut record, why),
         Ok(None) => record.status = Status::Cancelled,
-        Ok(Some(slot)) => run_codex(settings, store, &mut record, signals, &mut server, slot),
+        Ok(Some(slots)) => run_codex(settings, store, &mut record, signals, &mut server, slots),
     }
     record.completed = Some(clock::wall());
     keep(store, &record, &mut server);
@@ -104,41 +127,61 @@ pub fn run(settings: &Settings, store: &Store, id: Id, mut place: Option<File>) 
     }
 }
 
+/// Ends what a supervisor that was killed has left of its task. `launcher` has the words of its
+/// launcher, if they are the server's own.
+pub fn end_leftovers_of(settings: &Settings, store: &Store, id: Id, launcher: &[String]) {
+    sys::new_session();
+    if let Some(record) = store.read(id) {
+        end_leftovers(settings, store, &record, launcher);
+    }
+}
+
 /// Puts into the record that the task failed, and why.
 fn fail(record: &mut Record, why: String) {
     record.status = Status::Failed;
     record.failure = Some(why);
 }
 
-/// Waits until fewer run than the server allows, if it allows only so many. `None`: the task was told
-/// to end before.
-fn await_turn(
+/// Waits until fewer run than the server allows, first of those with the task's launcher and then of
+/// all, if it allows only so many. `None`: the task was told to end before.
+fn await_turns(
     store: &Store,
     record: &mut Record,
     signals: &mut Signals,
     server: &mut Server,
     place: &mut Option<File>,
-) -> Result<Option<Slot>, String> {
-    let limit = record.max_parallel;
-    let mut waits = false;
-    loop {
-        let news = match slots::take(store, record.id, limit, place) {
-            Ok(Turn::Ours(slot)) => return Ok(Some(slot)),
-            // nobody has to wait for us, and we for nobody
-            Err(_) if limit.is_none() => return Ok(Some(Slot::default())),
-            Err(why) => return Err(format!("cannot wait for its turn in the queue: {why}")),
-            Ok(Turn::Others(news)) => news,
-        };
-        if !std::mem::replace(&mut waits, true) {
-            keep(store, record, server);
+) -> Result<Option<Vec<Slot>>, String> {
+    let cannot = |why| format!("cannot wait for its turn in the queue: {why}");
+    let (mut waits, mut slots) = (false, Vec::new());
+    for (of, limit) in record.lines() {
+        if of.is_empty() && limit.is_some() && place.is_none() {
+            // it stood in nobody's way there as long as it could not have begun
+            let queued = slots::queue_up(store, &of, record.id, clock::wall(), 0);
+            *place = Some(queued.map_err(cannot)?);
         }
-        let timeout = news.fd().is_none().then_some(LOOK_AGAIN);
-        let (_, word) = wait(signals, news.fd(), server, timeout);
-        if told_to_end(signals, server, word, record) {
-            slots::leave(store, record.id, place);
-            return Ok(None);
+        loop {
+            let news = match slots::take(store, &of, record.id, limit, place) {
+                Ok(Turn::Ours(slot)) => {
+                    slots.push(slot);
+                    break;
+                }
+                // nobody has to wait for us, and we for nobody
+                Err(_) if limit.is_none() => break,
+                Err(why) => return Err(cannot(why)),
+                Ok(Turn::Others(news)) => news,
+            };
+            if !std::mem::replace(&mut waits, true) {
+                keep(store, record, server);
+            }
+            let timeout = news.fd().is_none().then_some(LOOK_AGAIN);
+            let (_, word) = wait(signals, news.fd(), server, timeout);
+            if told_to_end(signals, server, word, record) {
+                slots::leave(store, &of, record.id, place);
+                return Ok(None);
+            }
         }
     }
+    Ok(Some(slots))
 }
 
 /// Makes things ready, runs codex, and puts what came of it into the record.
@@ -148,19 +191,19 @@ fn run_codex(
     record: &mut Record,
     signals: Signals,
     server: &mut Server,
-    slot: Slot,
+    slots: Vec<Slot>,
 ) {
     record.status = Status::Preparing;
     // what nobody can be told of is not begun
     let told = store.write(record).map_err(|why| why.to_string());
     server.tell(NEW_RECORD);
     let prepared = told.and_then(|()| prepare(settings, store, record, server));
-    match prepared.and_then(|in_use| Ok((start(store, record)?, in_use))) {
+    match prepared.and_then(|in_use| Ok((start(settings, store, record)?, in_use))) {
         Err(why) => fail(record, why),
         Ok((child, _in_use)) => {
             let residue = worktree::residue(Path::new(&record.cwd));
-            supervise(store, record, child, signals, server);
-            drop(slot);
+            supervise(settings, store, record, child, signals, server);
+            drop(slots);
             finish_worktree(store, record, &residue);
         }
     }
@@ -208,22 +251,32 @@ fn wait(
     (read, ready.next().unwrap_or(false))
 }
 
-/// Ends what is left of a task that has got its verdict from somebody else.
-fn end_leftovers(store: &Store, record: &Record) {
+/// Ends what is left of a task that has got its verdict from somebody else. `launcher` has the words
+/// that may be run for it.
+fn end_leftovers(settings: &Settings, store: &Store, record: &Record, launcher: &[String]) {
     // a record that others have written could name any process of the user's
-    let marked = identity::marked(&format!("{MARK}={}", record.id));
+    let marked = identity::marked(&mark(record.id));
     let is_one = |codex: &&Process| {
         marked.as_ref().is_none_or(|marked| marked.processes.iter().any(|one| one.pid == codex.pid))
     };
-    let asked = |codex: &&Process| codex.signal(Signal::Interrupt).is_ok();
+    // to srun one SIGINT says nothing, and what it has started outlives it if it is killed
+    let (signal, grace) = match record.launcher {
+        Some(_) => (Signal::Terminate, FAR_GRACE),
+        None => (Signal::Interrupt, GRACE),
+    };
+    let asked = |codex: &&Process| codex.signal(signal).is_ok();
     if let Some(codex) = record.codex.as_ref().filter(is_one).filter(asked) {
         let asked = Instant::now();
-        while codex.alive() && asked.elapsed() < GRACE {
+        while codex.alive() && asked.elapsed() < grace {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    if !sweep(record.id) {
-        log::warning(&format!("task {}: some of its processes may be left", record.id));
+    // for the same reason its words are run only if somebody else has said them
+    let own = record.launcher.as_ref().is_some_and(|recorded| recorded.words == launcher);
+    let left_far = far::end(settings, store, record, own);
+    if !sweep(record.id) || left_far.is_some() {
+        let left = left_far.as_deref().unwrap_or("some of its processes may be left");
+        log::warning(&format!("task {}: {left}", record.id));
     }
     remove_temporary(store, record.id);
 }
@@ -329,8 +382,7 @@ fn works_alone(record: &Record) -> bool {
 }
 
 /// Starts codex, or says why it cannot be started.
-fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
-    let name = record.command.first().ok_or("the record names no command")?;
+fn start(settings: &Settings, store: &Store, record: &Record) -> Result<(Child, File), String> {
     let file = |part, open: fn(&Path) -> io::Result<File>| {
         let path = store.path(record.id, part);
         open(&path).map_err(|why| format!("cannot open {}: {why}", path.display()))
@@ -343,12 +395,11 @@ fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
         }
     }
     let place = place(record)?;
+    let mut program = far::program(settings, store, record, &record.command)?;
     let prompt = file(Part::Prompt, files::open_own)?;
     let stderr = file(Part::Stderr, files::append_own)?;
     let temporary = works_alone(record).then(|| store.make_temporary(record.id)).transpose()?;
-    let start = || {
-        let words: Vec<&OsStr> = record.command.iter().map(OsStr::new).collect();
-        let mut program = Program::new(OsStr::new(name), &words)?;
+    let mut start = || {
         program.set(OsStr::new(MARK), OsStr::new(&record.id.to_string()))?;
         if let Some(temporary) = &temporary {
             program.set(OsStr::new("TMPDIR"), temporary.as_os_str())?;
@@ -359,11 +410,18 @@ fn start(store: &Store, record: &Record) -> Result<(Child, File), String> {
         let (output, stdout) = sys::pipe()?;
         Ok((program.start([prompt.as_fd(), stdout.as_fd(), stderr.as_fd()])?, output))
     };
+    let name = record.command.first().map_or("", String::as_str);
     start().map_err(|why: io::Error| format!("cannot start {name} in {}: {why}", record.cwd))
+}
+
+/// What stands in the environment of every process of a task.
+fn mark(id: Id) -> String {
+    format!("{MARK}={id}")
 }
 
 /// Stays with codex until it has ended, and puts into the record how that came about.
 fn supervise(
+    settings: &Settings,
     store: &Store,
     record: &mut Record,
     (mut child, output): (Child, File),
@@ -381,6 +439,8 @@ fn supervise(
         ended: None,
         asked_to_end: None,
         killed: false,
+        grace: if record.launcher.is_some() { FAR_GRACE } else { GRACE },
+        asks_again: record.launcher.is_some(),
         signals,
         overtime: record.timeout.map(|seconds| Duration::from_secs(seconds.into())),
         began: Instant::now(),
@@ -398,14 +458,21 @@ fn supervise(
     record.usage = relay.said.usage.or(record.usage);
     record.note = relay.trouble.take().or(record.note.take());
 
-    let verdict = relay.said.verdict(record.exit);
+    let mut verdict = relay.said.verdict(record.exit);
+    if record.launcher.is_some() && !relay.said.completed {
+        // its status is not codex's: srun ends with 0 when it has lost the machine
+        verdict.status = Status::Failed;
+    }
     let natural = verdict.status == Status::Completed && relay.said.completed;
     let cancelled = run.asked_to_end.is_some() && !natural;
-    // a codex that was killed, by whomever, could not end what it had started
-    if cancelled || record.exit.is_some_and(|exit| exit < 0) {
+    // a codex that was killed, by whomever, could not end what it had started; nor could one that
+    // nobody hears any more
+    let cut = relay.said.failed.is_none() && !relay.said.completed && record.launcher.is_some();
+    if cancelled || cut || record.exit.is_some_and(|exit| exit < 0) {
+        let left_far = far::end(settings, store, record, true);
         let swept = sweep(record.id);
         let left = "some of its processes may be left: they could not be found, or not be killed";
-        record.note = (!swept).then(|| left.into()).or(record.note.take());
+        record.note = (!swept).then(|| left.into()).or(left_far).or(record.note.take());
     }
     record.timed_out &= cancelled;
     if !record.timed_out {
@@ -429,6 +496,10 @@ struct Run {
     asked_to_end: Option<Instant>,
     /// Its group was killed because it did not end when asked to.
     killed: bool,
+    /// How long it has to end when asked to.
+    grace: Duration,
+    /// It is to be asked a second time.
+    asks_again: bool,
     /// What came for this process.
     signals: Signals,
     /// How long it may run, as long as that is not over.
@@ -471,7 +542,12 @@ impl Run {
         }
         if end && self.asked_to_end.is_none() && self.ended.is_none() {
             self.asked_to_end = Some(Instant::now());
-            ask_to_end(child, relay.turn_began);
+            ask_to_end(child, relay.turn_began, record.launcher.is_some());
+        }
+        let asked = self.asked_to_end.filter(|_| self.ended.is_none());
+        if self.asks_again && asked.is_some_and(|asked| asked.elapsed() >= ASK_AGAIN) {
+            self.asks_again = false;
+            signal_group(child, Signal::Terminate);
         }
         if self.ended.is_some_and(|ended| ended.elapsed() >= DRAIN) {
             self.stdout = None;
@@ -484,7 +560,7 @@ impl Run {
 
     /// Whether codex has had its time to end.
     fn overdue(&self) -> bool {
-        self.asked_to_end.is_some_and(|asked| asked.elapsed() >= GRACE)
+        self.asked_to_end.is_some_and(|asked| asked.elapsed() >= self.grace)
     }
 
     /// How long nothing may happen until there is something to do.
@@ -493,7 +569,8 @@ impl Run {
         let overtime = || self.overtime.map(|span| rest(self.began, span));
         let due = match (self.ended, self.asked_to_end, self.killed) {
             (Some(ended), ..) => Some(rest(ended, DRAIN)),
-            (None, Some(asked), false) => Some(rest(asked, GRACE)),
+            (None, Some(asked), _) if self.asks_again => Some(rest(asked, ASK_AGAIN)),
+            (None, Some(asked), false) => Some(rest(asked, self.grace)),
             (None, Some(_), true) => None,
             (None, None, _) => overtime(),
         };
@@ -503,9 +580,13 @@ impl Run {
 
 /// Asks codex to end. In a turn SIGINT makes it end its commands too, in every sandbox mode; before
 /// the turn there are none, and a SIGINT in the first tenth of a second is lost for good (Codex
-/// 0.169), so SIGTERM it is.
-fn ask_to_end(child: &Child, turn_began: bool) {
+/// 0.169), so SIGTERM it is. A launcher is asked with all its group, where it may have others that
+/// pass signals on.
+fn ask_to_end(child: &Child, turn_began: bool, launched: bool) {
     let signal = if turn_began { Signal::Interrupt } else { Signal::Terminate };
+    if launched {
+        return signal_group(child, signal);
+    }
     if let Some(pid) = child.pid() {
         let _ = sys::kill(pid, signal);
     }
@@ -523,7 +604,7 @@ fn signal_group(child: &Child, signal: Signal) {
 /// and a few times more where one may have hidden; `false` if some are left, or cannot be found on
 /// this system.
 fn sweep(id: Id) -> bool {
-    let mark = format!("{MARK}={id}");
+    let mark = mark(id);
     for look in 0..50 {
         let Some(left) = identity::marked(&mark) else { return false };
         if left.processes.is_empty() && (!left.doubtful || look >= DOUBT) {
@@ -535,60 +616,4 @@ fn sweep(id: Id) -> bool {
         std::thread::sleep(Duration::from_millis(10));
     }
     false
-}
-
-/// The server at the other end of stdin and stdout, which are one socket.
-struct Server {
-    /// Where it is heard; `None` once it is gone.
-    reading: Option<File>,
-    /// Where it is told.
-    writing: Option<File>,
-}
-
-/// What the server said.
-enum Heard {
-    /// [`CANCEL`]
-    Cancel,
-    /// [`DETACH`]
-    Detach,
-    /// It is gone.
-    Gone,
-    /// Nothing, or nothing we know.
-    Nothing,
-}
-
-impl Server {
-    /// Takes stdin and stdout. The socket does not block; the server has seen to that.
-    fn connect() -> Server {
-        let reading = io::stdin().as_fd().try_clone_to_owned().ok().map(File::from);
-        let writing = io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
-        Server { reading, writing }
-    }
-
-    /// Wakes the server. Where it is gone, or asleep with a full socket, nothing is lost by it.
-    fn tell(&mut self, word: u8) {
-        if let Some(socket) = &mut self.writing {
-            let _ = socket.write(&[word]);
-        }
-    }
-
-    /// Takes the next word.
-    fn hear(&mut self) -> Heard {
-        let mut word = [0];
-        let Some(socket) = &mut self.reading else { return Heard::Nothing };
-        match socket.read(&mut word) {
-            Ok(1) if word == [CANCEL] => Heard::Cancel,
-            Ok(1) if word == [DETACH] => Heard::Detach,
-            Ok(1) => Heard::Nothing,
-            Err(e)
-                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
-            {
-                Heard::Nothing
-            }
-            Ok(_) | Err(_) => {
-                self.reading = None;
-                Heard::Gone
-            }
-        }
-    }
 }
