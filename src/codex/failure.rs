@@ -91,7 +91,10 @@ impl Category {
                 "ask for less at once, or start this server with a larger --task-timeout; codex_reply \
                  goes on with the thread"
             }
-            Category::Launcher => "type the words of --launcher in a shell, with codex behind them",
+            Category::Launcher => {
+                "type the words of --launcher in a shell, with codex behind them; cwd, worktrees and \
+                 CODEX_HOME must be there under the same names"
+            }
             Category::ProcessCrash => "look at the stderr below; try again if that says nothing",
             Category::Unknown => "look at the cause and the stderr below",
         }
@@ -166,7 +169,14 @@ impl Failure {
         }
         if let Some(cause) = evidence.event.map(str::to_owned).or(said) {
             let cause = unwrapped(cause.trim_start_matches("Error: "));
-            let category = categorize(&cause, evidence.event.is_none());
+            let before = evidence.event.is_none();
+            // all that Codex (0.169) says where its --cd is not there; what it is started in here, is
+            let elsewhere =
+                evidence.launcher.filter(|_| before && cause.starts_with("No such file"));
+            let category = match elsewhere {
+                Some(_) => Category::Launcher,
+                None => categorize(&cause, before),
+            };
             return Failure { cause, category };
         }
         let (who, category) = match evidence.launcher.filter(|_| !evidence.any_events) {
@@ -213,7 +223,9 @@ fn last_words(stderr: &str) -> Option<String> {
     let lines = spoken(stderr);
     let error = lines.iter().rposition(|line| line.starts_with("Error"));
     let from = error.or(lines.len().checked_sub(1))?;
-    Some(lines.get(from..)?.join(" "))
+    // where RUST_BACKTRACE is set
+    let trace = lines.iter().position(|line| *line == "Stack backtrace:").filter(|at| *at > from);
+    Some(lines.get(from..trace.unwrap_or(lines.len()))?.join(" "))
 }
 
 /// The lines of stderr that are no chatter.
@@ -307,6 +319,16 @@ mod tests {
         let config = "Error loading config.toml: invalid transport\nin `mcp_servers.x`\n";
         let cause = of(false, config, Some(1)).cause;
         assert_eq!(cause, "Error loading config.toml: invalid transport in `mcp_servers.x`");
+        let traced =
+            "Error: No such file or directory (os error 2)\n\nStack backtrace:\n   0: <unknown>\n";
+        assert_eq!(of(false, traced, Some(1)).cause, "No such file or directory (os error 2)");
+        let elsewhere = Failure::of(&Evidence {
+            launcher: Some(&Launcher::default()),
+            stderr: traced,
+            exit: Some(1),
+            ..Evidence::default()
+        });
+        assert_eq!(elsewhere.category, Category::Launcher);
         assert!(of(false, "", Some(3)).cause.contains("status 3"));
         assert!(of(false, "", None).cause.contains("nobody saw"));
     }

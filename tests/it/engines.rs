@@ -2,6 +2,9 @@
 //! all that they write in the test's directory, and a server that has no view of their processes.
 
 use crate::harm::fields;
+use crate::look::quoted_path;
+use crate::real::{Real, a_sleep, body, sleepers};
+use crate::repo::Repo;
 use crate::support::*;
 use std::ffi::OsStr;
 use std::fs;
@@ -128,6 +131,36 @@ pub fn stuck(server: &mut Server<'_>, before: &str) -> String {
     });
     fs::remove_file(server.dir.path("out/stuck")).unwrap();
     id
+}
+
+/// Has the real Codex do there what it does here: work in a worktree, go on with a thread, and end with
+/// all that it has started.
+pub fn the_real_codex_works(real: &Real, server: &mut Server<'_>) {
+    let dir = &real.dir;
+    let repo = Repo::new(dir, "repo");
+    let cwd = quoted_path(&repo.path);
+    let more = format!(r#""cwd":{cwd},"worktree":true,"sandbox":"workspace-write""#);
+    let text = server.ok("codex", &prompt_and("run: echo there > made\nsay: one", &more));
+    assert_eq!(answer(&text), "one");
+    let branch = format!("codex-swarm/{}", task_id(&text));
+    assert_eq!(repo.text(&branch, "made"), "there\n");
+
+    let reply = prompt_and("say: two", &format!(r#""threadId":"{}""#, thread_id(&text)));
+    let text = server.ok("codex_reply", &reply);
+    assert_eq!(answer(&text), "two");
+    let sent = real.last_sent(thread_id(&text));
+    assert!(body::has(&sent, "assistant", "one"));
+    assert_eq!(body::turn(&sent).str_at("sandbox_mode"), "workspace-write");
+
+    let length = a_sleep(std::process::id());
+    let script = format!("run: sleep {length} & setsid sleep {length} & sleep {length}");
+    let id = server.launch_with(&prompt_and(&script, r#""sandbox":"danger-full-access""#));
+    until("all sleepers", || (sleepers(&length) == 3).then_some(()));
+    let text = server.ok("codex_cancel", &ids(&[&id]));
+    assert!(text.contains(&format!("Task {id} is cancelled")), "{text}");
+    assert!(!text.contains("may be left"), "{text}");
+    until("their end", || (sleepers(&length) == 0).then_some(()));
+    gone(&mark_of(&id));
 }
 
 /// The processes of this name that carry the task's mark.

@@ -218,12 +218,12 @@ fn ask(server: &mut Server<'_>, tool: &str, args: &str) -> (String, String) {
 
 /// A length of sleep that no other test and no other run of this one has, of ten minutes: so that the
 /// processes that sleep so long are known, also without their environment.
-fn a_sleep(number: u32) -> String {
+pub fn a_sleep(number: u32) -> String {
     format!("{}.{}", 600 + number, std::process::id())
 }
 
 /// How many processes sleep that long.
-fn sleepers(length: &str) -> usize {
+pub fn sleepers(length: &str) -> usize {
     let line = format!("sleep\0{length}\0");
     each_process("cmdline").iter().filter(|(_, cmdline)| *cmdline == line.as_bytes()).count()
 }

@@ -5,6 +5,7 @@
 use crate::engines::*;
 use crate::harm::signal;
 use crate::many::{Gate, errand, program, swift};
+use crate::real::Real;
 use crate::received::toml_string;
 use crate::support::*;
 use std::collections::BTreeSet;
@@ -193,6 +194,17 @@ fn what_is_said_to_codex_and_what_it_says_pass_through_slurm_whole() {
     let failed = server.call("codex", &script("begin\nstderr Error: out of paper\nexit 7"));
     assert!(text_of(&failed).contains("out of paper"), "{}", text_of(&failed));
     assert!(is_error(&failed));
+}
+
+#[test]
+fn the_real_codex_works_behind_slurm() {
+    let Some(real) = Real::new() else { return };
+    let Some(slurm) = Slurm::start(&real.dir) else { return };
+    let home = real.dir.path("codex-home");
+    let more = [("SLURM_CONF", &*slurm.conf), ("CODEX_HOME", &home)];
+    let flags = ["--launcher", "srun -n1", "--skip-git-repo-check"];
+    the_real_codex_works(&real, &mut server_apart(&real.dir, &real.codex, &flags, &more));
+    slurm.has(0, 0);
 }
 
 #[test]

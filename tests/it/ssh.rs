@@ -5,6 +5,7 @@
 use crate::engines::*;
 use crate::harm::{lives, signal};
 use crate::many::program;
+use crate::real::Real;
 use crate::received::toml_string;
 use crate::support::*;
 use std::fs;
@@ -132,6 +133,18 @@ fn what_is_said_to_codex_and_what_it_says_pass_through_ssh_whole() {
     let failed = server.call("codex", &script("begin\nstderr Error: out of paper\nexit 7"));
     assert!(is_error(&failed) && text_of(&failed).contains("out of paper"), "{}", text_of(&failed));
     host.daemons.ready(|| true);
+}
+
+#[test]
+fn the_real_codex_works_behind_ssh() {
+    let Some(real) = Real::new() else { return };
+    let Some(host) = Sshd::start(&real.dir) else { return };
+    // nothing of the environment here gets there
+    let home = real.dir.path("codex-home");
+    let path = std::env::var("PATH").unwrap();
+    let launcher = format!("{} env CODEX_HOME={} PATH={path}", host.launcher, home.display());
+    let flags = ["--launcher", &launcher, "--skip-git-repo-check"];
+    the_real_codex_works(&real, &mut server_apart(&real.dir, &real.codex, &flags, &[]));
 }
 
 #[test]
