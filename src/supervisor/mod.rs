@@ -22,6 +22,7 @@ use crate::task::store::Part;
 use crate::task::worktree::{self, Repository};
 use crate::task::{Id, Record, Status, Store, Worktree};
 use crate::{clock, log};
+pub use server::{CANCEL, DETACH, MORE_OUTPUT, NEW_RECORD};
 use server::{Heard, Server};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -30,15 +31,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// Told to the server: there is more in the transcript.
-pub const MORE_OUTPUT: u8 = b'o';
-/// Told to the server: the record was replaced.
-pub const NEW_RECORD: u8 = b'r';
-/// Told by the server: end the task.
-pub const CANCEL: u8 = b'c';
-/// Told by the server: the task is to go on without it.
-pub const DETACH: u8 = b'd';
 
 /// How often to look at the queue where the system cannot tell that it has moved.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

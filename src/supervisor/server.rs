@@ -1,9 +1,17 @@
 //! The server that started a supervisor, as that sees it.
 
-use super::{CANCEL, DETACH};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+
+/// Told to the server: there is more in the transcript.
+pub const MORE_OUTPUT: u8 = b'o';
+/// Told to the server: the record was replaced.
+pub const NEW_RECORD: u8 = b'r';
+/// Told by the server: end the task.
+pub const CANCEL: u8 = b'c';
+/// Told by the server: the task is to go on without it.
+pub const DETACH: u8 = b'd';
 
 /// The server at the other end of stdin and stdout, which are one socket.
 pub struct Server {

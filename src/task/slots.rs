@@ -69,8 +69,8 @@ pub fn queue_up(store: &Store, of: &str, id: Id, asked: u64, number: u64) -> io:
     Ok(place)
 }
 
-/// Takes the right to run, of this launcher or of all, if it is our turn and fewer than `limit` run; at once where there is no
-/// limit, so that others can count us. Our place in the queue is given up then.
+/// Takes the right to run, of this launcher or of all, if it is our turn and fewer than `limit` run; at
+/// once where there is no limit, so that others can count us. Our place in the queue is given up then.
 pub fn take(
     store: &Store,
     of: &str,

@@ -30,7 +30,7 @@ const RANKS: [&[&str]; 16] = [
 
 /// The same inside of a module: its files and directories from low to high. What stands in its `mod.rs`
 /// is `mod`, and above all of them where that is not in the table.
-const INSIDE: [(&str, &[&[&str]]); 6] = [
+const INSIDE: [(&str, &[&[&str]]); 5] = [
     ("mcp", &[&["revision", "tool"], &["client"], &["schema"]]),
     (
         "task",
@@ -49,7 +49,6 @@ const INSIDE: [(&str, &[&[&str]]); 6] = [
         "codex",
         &[&["toml", "failure", "event"], &["transcript"], &["command", "story"], &["bounds"]],
     ),
-    ("supervisor", &[&["mod"], &["server", "far"]]),
     (
         "console",
         &[
