@@ -79,7 +79,8 @@ impl View<'_> {
     /// Where its launcher has put it, as far as that says so.
     fn far(&self) -> Option<String> {
         let launcher = self.task.record.launcher.as_ref()?;
-        launcher.place(&watched::tail(self.store, self.task.id(), Part::Stderr, 64 << 10))
+        // it says so before codex can say anything
+        launcher.place(&watched::head(self.store, self.task.id(), Part::Stderr, 16 << 10))
     }
 
     /// What it is doing now, in one line.

@@ -269,6 +269,15 @@ impl Watched {
     }
 }
 
+/// The beginning of one of a task's files, at most `limit` bytes.
+pub fn head(store: &Store, id: Id, part: Part, limit: u64) -> String {
+    let mut bytes = Vec::new();
+    // a file that is not there has nothing in it
+    let _ =
+        files::open_own(&store.path(id, part)).map(|file| file.take(limit).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The end of one of a task's files, at most `limit` bytes, from the start of a line if it is cut.
 pub fn tail(store: &Store, id: Id, part: Part, limit: u64) -> String {
     let read = || {

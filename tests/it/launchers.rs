@@ -371,10 +371,11 @@ fn srun_is_asked_a_second_time_and_says_which_job_it_is() {
     let dir = Dir::new();
     engine(&dir, "srun", SRUN);
     let mut server = server(&dir, &["--codex", STANDIN, "--launcher", "gpu=srun -n1"]);
-    let id = server.launch_with(&script_and(
-        "trap-int\nbegin\nmark stuck\nwait-for never",
-        r#""launcher":"gpu""#,
-    ));
+    // what codex says there after it is much
+    let noise =
+        dir.write("noise", &"a warning of some length\n".repeat(10_000)).display().to_string();
+    let script = format!("trap-int\nbegin\nstderr-file {noise}\nmark stuck\nwait-for never");
+    let id = server.launch_with(&script_and(&script, r#""launcher":"gpu""#));
     dir.marked("stuck");
     assert_eq!(field(&server.status(&id), "Launcher"), "gpu (job 29)");
     let text = server.ok("codex_cancel", &ids(&[&id]));
