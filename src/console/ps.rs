@@ -149,7 +149,7 @@ impl Shown {
         let (doing, look) = match record.status {
             Status::Queued => ("waits for its turn".to_owned(), Look::Yellow),
             Status::Preparing => ("gets ready".to_owned(), Look::Yellow),
-            Status::Running => (transcript.doing().unwrap_or("thinks").to_owned(), Look::Cyan),
+            Status::Running => (self.task.doing().unwrap_or("thinks").to_owned(), Look::Cyan),
             Status::Completed => (said(), Look::Green),
             Status::Failed => (excerpt(&self.task.failure(store).cause), Look::Red),
             Status::Cancelled => (said(), Look::Faint),

@@ -85,9 +85,8 @@ impl View<'_> {
 
     /// What it is doing now, in one line.
     fn doing(&self) -> String {
-        let transcript = &self.task.transcript;
         let status = self.task.record.status;
-        let doing = if status == Status::Running { transcript.doing() } else { None };
+        let doing = if status == Status::Running { self.task.doing() } else { None };
         doing.unwrap_or(status.name()).to_owned()
     }
 

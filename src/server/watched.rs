@@ -136,6 +136,12 @@ impl Watched {
         supervisor.is_some_and(|process| process.life() == Life::Unknown)
     }
 
+    /// What it is doing, if that is known. What a launcher does until codex says something is not.
+    pub fn doing(&self) -> Option<&str> {
+        let begun = self.record.launcher.is_none() || self.transcript.events > 0;
+        if begun { self.transcript.doing() } else { Some("waits for its launcher") }
+    }
+
     /// How long it may take to end once it is told to. A supervisor takes less: it gives codex two
     /// seconds, and a launcher ten, and ten more to end what that has started elsewhere.
     pub fn time_to_end(&self) -> Duration {

@@ -89,6 +89,18 @@ fn a_row_tells_of_a_task_in_columns() {
 }
 
 #[test]
+fn what_a_launcher_has_not_begun_yet_is_not_said_to_think() {
+    let dir = Dir::new();
+    let stand = Stand::new();
+    let members = stand.members() + r#","launcher":"gpu","launcher_words":["srun"]"#;
+    task("0000000a", "running").with(&members).put(&dir);
+    task("0000000b", "running").with(&members).line(r#"{"type":"turn.started"}"#).put(&dir);
+    let table = table(&dir, &[]);
+    assert_eq!(table.cell("0000000a", "NOW"), "waits for its launcher");
+    assert_eq!(table.cell("0000000b", "NOW"), "thinks");
+}
+
+#[test]
 fn columns_without_anything_are_left_out_and_two_blanks_part_the_others() {
     let dir = Dir::new();
     task("0000000a", "completed").line(&message("x")).put(&dir);

@@ -784,7 +784,7 @@ fn speaks(text: &str) -> bool {
 /// What speaks and is no message: the file, what it is instead, and the texts. What `--help` prints,
 /// what clients are told of tools and resources, and reasons that clippy reads are not in here. Of a
 /// long one the beginning stands here, with ` ...` behind it.
-const NO_MESSAGES: [(&str, &str, &[&str]); 15] = [
+const NO_MESSAGES: [(&str, &str, &[&str]); 16] = [
     (
         "codex/failure.rs",
         "what Codex and providers say, looked for in their words",
@@ -815,6 +815,7 @@ const NO_MESSAGES: [(&str, &str, &[&str]); 15] = [
     ("console/check.rs", "what Codex says, looked for in its words", &["Not logged in"]),
     ("console/check.rs", "the root is always there", &["it is nowhere"]),
     ("console/ps.rs", "what a task does, in the table", &["waits for its turn"]),
+    ("server/watched.rs", "the same", &["waits for its launcher"]),
     (
         "console/watch.rs",
         "the head of the table",
