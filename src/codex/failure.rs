@@ -205,7 +205,9 @@ impl Evidence<'_> {
             return None;
         }
         let all = !self.any_events || launcher.has_lost(self.exit);
-        lines.iter().rev().find(|line| all || launcher.is_own(line)).map(|line| (*line).to_owned())
+        // docker has a word of advice behind it
+        let own = lines.iter().rev().find(|line| launcher.is_own(line));
+        own.or(lines.last().filter(|_| all)).map(|line| (*line).to_owned())
     }
 }
 
@@ -298,6 +300,49 @@ mod tests {
             assert_eq!(failure.category, category, "{event}");
             assert!(!failure.cause.contains('{'), "{}", failure.cause);
         }
+    }
+
+    #[test]
+    fn a_launcher_that_fails_says_why_in_a_line_of_its_own() {
+        let of = |words: &str, any_events, stderr, exit| {
+            let launcher = Launcher::read(words).expect(words);
+            let launcher = Some(&launcher);
+            Failure::of(&Evidence {
+                launcher,
+                any_events,
+                stderr,
+                exit: Some(exit),
+                ..Evidence::default()
+            })
+        };
+        let docker =
+            "docker: Cannot connect to the Docker daemon.\n\nRun 'docker run --help' for more\n";
+        let srun = "a warning\nsrun: error: Node failure on vm\nsomething of codex\n";
+        let kubectl = "E1123 memcache.go\nThe connection to the server was refused\n";
+        for (words, any_events, stderr, exit, cause) in [
+            (
+                "/usr/bin/docker run image",
+                false,
+                docker,
+                125,
+                "docker: Cannot connect to the Docker daemon.",
+            ),
+            ("srun -n1", true, srun, 0, "srun: error: Node failure on vm"),
+            ("kubectl exec pod --", false, kubectl, 1, "The connection to the server was refused"),
+            (
+                "ssh host",
+                true,
+                "noise\nConnection to host closed.\r\n",
+                255,
+                "Connection to host closed.",
+            ),
+        ] {
+            let failure = of(words, any_events, stderr, exit);
+            assert_eq!((failure.cause.as_str(), failure.category), (cause, Category::Launcher));
+        }
+        // what codex leaves on stderr in a turn is none of it
+        let failure = of("ssh host", true, "something of codex\n", 1);
+        assert_eq!(failure.category, Category::ProcessCrash);
     }
 
     #[test]
