@@ -76,15 +76,23 @@ impl Launcher {
         self.is_ssh() || (self.is_of_containers() && self.words.iter().any(|word| word == "exec"))
     }
 
-    /// Whether a status says that it has lost what it had started: that of ssh.
+    /// Whether a status says that it has lost what it had started, or could not start it: that of ssh,
+    /// or those of what starts programs in containers.
     pub fn has_lost(&self, exit: Option<i32>) -> bool {
-        exit == Some(255) && self.is_ssh()
+        match exit {
+            Some(255) => self.is_ssh(),
+            Some(125..=127) => self.is_of_containers(),
+            _ => false,
+        }
     }
 
     /// Whether it has written this line to stderr, and not codex.
     pub fn is_own(&self, line: &str) -> bool {
         let rest = line.strip_prefix(self.program());
-        rest.is_some_and(|rest| rest.starts_with(": ")) || line.starts_with("slurmstepd")
+        // the latter are those of Slurm, docker and kubectl
+        let own = ["slurmstepd", "Error response", "Error from"];
+        rest.is_some_and(|rest| rest.starts_with(": "))
+            || own.iter().any(|own| line.starts_with(own))
     }
 
     /// Its words, and behind them those of codex, `KEY=ID` marking it; or, without codex, what ends a

@@ -201,13 +201,16 @@ impl Evidence<'_> {
     fn launchers_own(&self) -> Option<String> {
         let launcher = self.launcher.filter(|_| self.event.is_none())?;
         let lines = spoken(self.stderr);
-        if lines.iter().any(|line| line.starts_with("Error")) {
+        let lost = launcher.has_lost(self.exit);
+        let is_error = |line: &str| line.starts_with("Error");
+        if !lost && lines.iter().any(|line| is_error(line) && !launcher.is_own(line)) {
             return None;
         }
-        let all = !self.any_events || launcher.has_lost(self.exit);
         // docker has a word of advice behind it
-        let own = lines.iter().rev().find(|line| launcher.is_own(line));
-        own.or(lines.last().filter(|_| all)).map(|line| (*line).to_owned())
+        let is_its = |line: &&&str| launcher.is_own(line) || (lost && is_error(line));
+        let own = lines.iter().rev().find(is_its);
+        let cause = own.or(lines.last().filter(|_| lost || !self.any_events))?;
+        Some(cause.trim_start_matches("Error: ").to_owned())
     }
 }
 
@@ -376,5 +379,47 @@ mod tests {
         assert_eq!(elsewhere.category, Category::Launcher);
         assert!(of(false, "", Some(3)).cause.contains("status 3"));
         assert!(of(false, "", None).cause.contains("nobody saw"));
+    }
+
+    #[test]
+    fn what_starts_containers_has_words_and_statuses_of_its_own() {
+        let of = |line: &str, any_events, stderr, exit| {
+            let launcher = Launcher::read(line).ok();
+            let launcher = launcher.as_ref();
+            let exit = Some(exit);
+            let evidence = Evidence { launcher, any_events, stderr, exit, ..Evidence::default() };
+            let failure = Failure::of(&evidence);
+            (failure.cause, failure.category == Category::Launcher)
+        };
+        for (line, stderr, exit, cause) in [
+            (
+                "podman exec box",
+                "Error: no container \"box\" found\n",
+                125,
+                "no container \"box\" found",
+            ),
+            ("docker exec box", "Error response from daemon: No such container: box\n", 1, ""),
+            (
+                "kubectl exec pod --",
+                "Error from server (NotFound): pods \"pod\" not found\n",
+                1,
+                "",
+            ),
+            (
+                "docker run i",
+                "docker: no such image\n\nRun 'docker run --help'\n",
+                125,
+                "docker: no such image",
+            ),
+        ] {
+            let expected = if cause.is_empty() { stderr.trim_end() } else { cause };
+            assert_eq!(of(line, false, stderr, exit), (expected.to_owned(), true), "{line}");
+        }
+        // codex has that of its own, wherever it runs
+        let codex = "Error: no rollout found for thread id 0\n";
+        for (line, exit) in [("podman exec box", 1), ("ssh host", 125), ("srun", 127)] {
+            assert!(!of(line, false, codex, exit).1, "{line}");
+        }
+        assert!(of("docker run i", true, "Error: x\n", 137).0.contains("status 137"));
     }
 }
