@@ -86,6 +86,12 @@ impl Launcher {
         }
     }
 
+    /// Whether what it has started may live on without it: a container does if its client is killed.
+    /// One that other signals end has not started it yet.
+    pub fn may_leave(&self, exit: Option<i32>) -> bool {
+        exit == Some(-9) && self.is_of_containers()
+    }
+
     /// Whether it has written this line to stderr, and not codex.
     pub fn is_own(&self, line: &str) -> bool {
         let rest = line.strip_prefix(self.program());

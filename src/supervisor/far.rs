@@ -39,15 +39,19 @@ pub fn program(
     Program::new(path.as_os_str(), &words).map_err(|why| format!("cannot start {name}: {why}"))
 }
 
-/// Ends what a launcher has started where no signal of ours gets to, if its words may be run. Gives what
-/// is to be told if something may be left.
+/// Ends what a launcher has started where no signal of ours gets to, if its words may be run and lead
+/// there once more. Gives what is to be told if something may be left.
 pub fn end(settings: &Settings, store: &Store, record: &Record, may_run: bool) -> Option<String> {
-    let launcher = record.launcher.as_ref().filter(|launcher| launcher.enters())?;
+    let launcher = record.launcher.as_ref()?;
     let run = || {
         let mut program = program(settings, store, record, &[]).ok()?;
         program::finish(&mut program, sys::nothing().ok()?.as_fd(), None, FAR_END).ok()
     };
-    let failed = !may_run || run().is_none_or(|ended| !ended.status.success());
-    let host = launcher.place("").unwrap_or_default();
+    let failed = if launcher.enters() {
+        !may_run || run().is_none_or(|ended| !ended.status.success())
+    } else {
+        launcher.may_leave(record.exit)
+    };
+    let host = launcher.place("").unwrap_or_else(|| "its host".into());
     failed.then(|| format!("something may be left on {host}: it could not be ended there"))
 }

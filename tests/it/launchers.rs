@@ -319,6 +319,16 @@ fn docker_passes_on_the_signal_that_ends_a_container() {
     let [run] = &runs(&dir)[..] else { panic!("one run") };
     let volume = format!("-v|{0}:{0}", dir.path("work").display());
     assert_eq!(run[..7].join("|"), format!("run|-i|--rm|--init|{volume}|box"));
+
+    // a client that is killed leaves its container, and what runs in a real one cannot be seen
+    fs::remove_file(dir.path("out/stuck")).unwrap();
+    let id = server.launch(STUCK);
+    dir.marked("stuck");
+    harm::signal("KILL", &launchers(&id, "sh")[..1]);
+    let text = server.wait(&[&id]);
+    let note = "something may be left on its host: it could not be ended there";
+    assert!(text.contains("(failed in ") && text.contains(note), "{text}");
+    gone(&mark_of(&id));
 }
 
 #[test]
