@@ -67,6 +67,7 @@ mod neighbour;
 mod outlived;
 mod output;
 mod picture;
+mod podman;
 mod progress;
 mod prompts;
 mod ps;
