@@ -458,8 +458,11 @@ fn supervise(
     let natural = verdict.status == Status::Completed && relay.said.completed;
     let cancelled = run.asked_to_end.is_some() && !natural;
     // a codex that was killed, by whomever, could not end what it had started; nor could one that
-    // nobody hears any more
-    let cut = relay.said.failed.is_none() && !relay.said.completed && record.launcher.is_some();
+    // nobody hears any more, and behind a launcher that may be so after its turn too
+    let unsaid = relay.said.failed.is_none() && !relay.said.completed;
+    let cut = record.launcher.as_ref().is_some_and(|launcher| {
+        unsaid || run.asked_to_end.is_some() || launcher.has_lost(record.exit)
+    });
     if cancelled || cut || record.exit.is_some_and(|exit| exit < 0) {
         let left_far = far::end(settings, store, record, true);
         let swept = sweep(record.id);

@@ -261,3 +261,27 @@ fn a_host_that_does_not_let_in_fails_the_task_in_the_words_of_ssh() {
     assert!(part.contains("(failed in ") && part.contains("Permission denied"), "{part}");
     assert!(!Path::new(&dir.path("out").join(format!("{id}.argv"))).exists());
 }
+
+#[test]
+fn a_codex_that_does_not_end_after_its_turn_is_ended_there_too() {
+    let dir = Dir::new();
+    let Some(host) = Sshd::start(&dir) else { return };
+    let mut server = host.server(&dir);
+    let after = ["begin\nsay done it\ndone", "begin\nfail out of paper"];
+    for (verdict, lines) in ["(completed in ", "(failed in "].into_iter().zip(after) {
+        for is_cut in [false, true] {
+            let id = server.launch(&format!("{lines}\nmark stuck\nwait-for never"));
+            dir.marked("stuck");
+            if is_cut {
+                cut(host.connections());
+            } else {
+                server.ok("codex_cancel", &ids(&[&id]));
+            }
+            let told = server.wait(&[&id]);
+            let verdict = if is_cut || verdict != "(failed in " { verdict } else { "(cancelled " };
+            assert!(section(&told, &id).contains(verdict), "{told}");
+            gone(&mark_of(&id));
+            fs::remove_file(dir.path("out/stuck")).unwrap();
+        }
+    }
+}
