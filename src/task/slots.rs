@@ -4,7 +4,7 @@
 //!
 //! Who waits has a FIFO in `queue/`, whose name says when it came, and keeps it open. Who runs has one
 //! byte of the file `.running` locked, at the place that its id is. Each of those who wait waits for
-//! the FIFO of the one before it to be closed; only the first counts who runs.
+//! the FIFO of the one before it to be closed; only the first counts who runs, and nobody else meanwhile.
 //!
 //! Each launcher has a queue of its own, `queue.NAME/` and `.running.NAME`. Who has its right to run
 //! goes on to the queue of all, and never the other way: so nobody in there waits for a launcher, and
@@ -79,6 +79,10 @@ pub fn take(
     place: &mut Option<File>,
 ) -> io::Result<Turn> {
     let running = in_store(store, ".running", of);
+    // one after the other: who comes from a launcher's queue may be first here beside another who was,
+    // and both would count the same
+    let turn = limit.map(|_| files::append_own(&in_store(store, ".turn", ""))).transpose()?;
+    turn.as_ref().map_or(Ok(()), sys::lock)?;
     if let Some(limit) = limit {
         if let Some(news) = those_before(store, of, id).iter().rev().find_map(|path| held(path)) {
             return Ok(Turn::Others(news));

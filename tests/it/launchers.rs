@@ -555,3 +555,46 @@ fn many_tasks_keep_both_limits_and_all_of_them_run() {
     assert_eq!(told.matches("(completed in ").count(), 30, "{told}");
     assert!(!dir.path("out/too-many").exists());
 }
+
+#[test]
+fn those_who_come_from_their_launchers_at_once_keep_the_limit_of_all() {
+    let dir = Dir::new();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let values: Vec<String> = names
+        .iter()
+        .flat_map(|name| {
+            [
+                "--launcher".into(),
+                format!("{name}=env"),
+                "--max-parallel".into(),
+                format!("{name}=1"),
+            ]
+        })
+        .collect();
+    let flags: Vec<&str> = values.iter().map(String::as_str).collect();
+    let mut free = swift_server(&dir, &flags);
+    let mut server = swift_server(&dir, &[&flags[..], &["--max-parallel", "1"]].concat());
+    for round in 0..5 {
+        let _ = fs::remove_file(dir.path("out/tickets"));
+        let name = format!("gate-{round}");
+        let gate = Gate::new(&dir, &name);
+        // each has its launcher to itself, and the next one waits for it
+        let first = names.map(|launcher| free.launch_with(&wait_at(&name, launcher)));
+        for id in &first {
+            begun(&dir, id);
+        }
+        dir.write("out/tickets", "1\n");
+        let next = names.map(|launcher| server.launch_with(&wait_at("0.02", launcher)));
+        until("the queues", || {
+            let waits = |name: &&str| {
+                fs::read_dir(dir.path(&format!("tasks/queue.{name}")))
+                    .is_ok_and(|queue| queue.count() == 1)
+            };
+            names.iter().all(waits).then_some(())
+        });
+        drop(gate);
+        let told = server.wait(&next.each_ref().map(String::as_str));
+        assert_eq!(told.matches("(completed in ").count(), names.len(), "{told}");
+        assert!(!dir.path("out/too-many").exists(), "round {round}");
+    }
+}
