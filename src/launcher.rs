@@ -7,8 +7,10 @@ pub const DEFAULT: &str = "default";
 /// What ends a task on a machine that signals do not get to, as one word for `sh -c`, with the task's id
 /// behind it: SIGINT to all that carry its mark, as codex itself would end its commands, and SIGKILL
 /// to what is there after two seconds. What has just been forked may not show its mark yet, so that
-/// nothing has to be seen three times. It ends with 0 if nothing is left.
-const END: &str = "test -r /proc/self/environ || exit 1; none=0 some=0; \
+/// nothing has to be seen three times. It ends with 0 if nothing is left, and with another status too
+/// where nothing could be seen.
+const END: &str = "[ \"$(grep -ls . /proc/self/environ | cut -d/ -f3)\" = self ] || exit 1; \
+    none=0 some=0; \
     while [ $none -lt 3 ] && [ $some -lt 30 ]; do \
     left=$(grep -ls CODEX_SWARM_TASK=$0 /proc/[0-9]*/environ | cut -d/ -f3); \
     if [ \"$left\" ]; then none=0 some=$((some + 1)); \
@@ -49,10 +51,15 @@ impl Launcher {
         }
     }
 
-    /// What the program is called.
+    /// Where the word is that names the program which starts codex: ssh, whatever starts that, or else
+    /// the first.
+    fn at(&self) -> usize {
+        self.words.iter().position(|word| file_name(word) == "ssh").unwrap_or_default()
+    }
+
+    /// What that program is called.
     fn program(&self) -> &str {
-        let word = self.words.first().map_or("", String::as_str);
-        word.rsplit('/').next().unwrap_or_default()
+        self.words.get(self.at()).map_or("", |word| file_name(word))
     }
 
     /// It is ssh, which does not quote the words that it passes on.
@@ -140,7 +147,7 @@ impl Launcher {
             return Some(format!("job {}", said.get(..end)?));
         }
         let (behind, options) = if self.is_ssh() {
-            (Some(0), SSH_OPTIONS)
+            (Some(self.at()), SSH_OPTIONS)
         } else {
             (self.words.iter().position(|word| word == "exec"), EXEC_OPTIONS)
         };
@@ -160,6 +167,11 @@ impl Launcher {
         }
         None
     }
+}
+
+/// The last part of a path.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// Whether this can be the name of a launcher.
@@ -308,6 +320,11 @@ mod tests {
             "/usr/bin/ssh|-T|h|cd|'/a {task_id} b'|&&|env|M=1|codex|exec|-c|'a=\"b c\"'"
         );
         assert_eq!(
+            command("nice ssh h"),
+            "nice|ssh|h|env|M=1|codex|exec|-c|'a=\"b c\"'",
+            "it takes words apart whatever starts it"
+        );
+        assert_eq!(
             command("docker exec -w {cwd} box"),
             "docker|exec|-w|/a {task_id} b|box|env|M=1|codex|exec|-c|a=\"b c\""
         );
@@ -320,6 +337,7 @@ mod tests {
             ("ssh -T -p 22 -oA=b -o B=c -4i key u@h x", "", Some("u@h")),
             ("ssh -TJjump h", "", Some("h")),
             ("ssh", "", None),
+            ("nice -n 3 /usr/bin/ssh -p 22 h x", "", Some("h")),
             ("srun -n1", "x\nsrun: job 42 queued and waiting\nsrun: job 43 x", Some("job 42")),
             ("srun -v", "srun: jobid 12: nodes(1):`vm'", Some("job 12")),
             ("srun -n1", "srun: job of x", None),
@@ -333,6 +351,31 @@ mod tests {
         ] {
             assert_eq!(launcher(line).place(stderr).as_deref(), place, "{line}");
         }
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_left_only_where_that_can_be_seen() {
+        let places = std::env::temp_dir().join(format!("far-{}", std::process::id()));
+        std::fs::create_dir(&places).expect("a directory");
+        let path = std::env::var("PATH").expect("PATH");
+        let find = |name: &str| {
+            let mut all = path.split(':').map(|place| std::path::Path::new(place).join(name));
+            all.find(|file| file.is_file()).expect(name)
+        };
+        for (there, sees) in [
+            (&["sleep"][..], false),
+            (&["sleep", "grep"], false),
+            (&["sleep", "grep", "cut"], true),
+        ] {
+            if let Some(name) = there.last() {
+                std::os::unix::fs::symlink(find(name), places.join(name)).expect("a link");
+            }
+            let mut end = Command::new(find("sh"));
+            end.args(["-c", END, "0badcafe"]).env("PATH", &places);
+            let ended = end.output().expect("sh").status;
+            assert_eq!(ended.success(), sees && cfg!(target_os = "linux"), "{there:?}");
+        }
+        std::fs::remove_dir_all(&places).expect("it is gone");
     }
 
     #[test]

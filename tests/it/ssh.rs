@@ -272,6 +272,11 @@ fn a_codex_that_does_not_end_after_its_turn_is_ended_there_too() {
         for is_cut in [false, true] {
             let id = server.launch(&format!("{lines}\nmark stuck\nwait-for never"));
             dir.marked("stuck");
+            until("its last event", || {
+                let said = fs::read_to_string(dir.path(&format!("tasks/{id}.stdout")));
+                let last = said.ok()?.lines().last()?.to_owned();
+                (last.contains("turn.completed") || last.contains("turn.failed")).then_some(())
+            });
             if is_cut {
                 cut(host.connections());
             } else {
@@ -284,4 +289,22 @@ fn a_codex_that_does_not_end_after_its_turn_is_ended_there_too() {
             fs::remove_file(dir.path("out/stuck")).unwrap();
         }
     }
+}
+
+#[test]
+fn what_starts_ssh_changes_nothing_there() {
+    let dir = Dir::new();
+    let Some(host) = Sshd::start(&dir) else { return };
+    let launcher = format!("nice -n 3 {}", host.launcher);
+    let mut server = server_apart(&dir, &host.codex, &["--launcher", &launcher], &[]);
+    let value = "two words; $(touch $STANDIN_OUT/run)";
+    let more = format!(r#""config":{{"own":{}}}"#, quoted(value));
+    let id = task_id(&server.ok("codex", &script_and("begin\ndone", &more)));
+    assert_eq!(toml_string(dir.received(&id).config("own").unwrap()), value);
+    assert!(!dir.path("out/run").exists());
+    let id = stuck(&mut server, "");
+    let told = server.ok("codex_cancel", &ids(&[&id]));
+    assert!(told.contains("none of its processes is left"), "{told}");
+    gone(&mark_of(&id));
+    assert_eq!(field(&server.status(&id), "Launcher"), "default (127.0.0.1)");
 }

@@ -859,7 +859,11 @@ const NO_MESSAGES: [(&str, &str, &[&str]); 16] = [
         "to be pasted",
         &["\nTo register this program with Claude Code:\n\n ..."],
     ),
-    ("launcher.rs", "to be run by a shell", &["test -r /proc/self/environ || exit 1; none=0 ..."]),
+    (
+        "launcher.rs",
+        "to be run by a shell",
+        &[r#"[ "$(grep -ls . /proc/self/environ | cut -d/ -f3)" = self ] || exit 1; ..."#],
+    ),
     ("supervisor/mod.rs", "it is only called for one that has", &["it has no worktree"]),
     ("task/retention.rs", "the subject of a commit", &["What a Codex task left"]),
     ("task/worktree/commit.rs", "for git's reflog", &["codex-swarm: what the task left"]),
