@@ -322,7 +322,7 @@ impl Server {
         }
         let mut text = String::new();
         view.brief(&mut text);
-        let limit = record.lines().into_iter().find_map(|(_, limit)| limit);
+        let limit = record.lines().into_iter().filter_map(|(_, limit)| limit).min();
         if let (Status::Queued, Some(limit)) = (record.status, limit) {
             let _ = writeln!(text, "It is queued: at most {limit} run at once.");
         }

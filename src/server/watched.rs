@@ -278,9 +278,10 @@ impl Watched {
 /// The beginning of one of a task's files, at most `limit` bytes.
 pub fn head(store: &Store, id: Id, part: Part, limit: u64) -> String {
     let mut bytes = Vec::new();
-    // a file that is not there has nothing in it
-    let _ =
-        files::open_own(&store.path(id, part)).map(|file| file.take(limit).read_to_end(&mut bytes));
+    if let Ok(file) = files::open_own(&store.path(id, part)) {
+        // what cannot be read is not there
+        let _ = file.take(limit).read_to_end(&mut bytes);
+    }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -52,6 +52,6 @@ pub fn end(settings: &Settings, store: &Store, record: &Record, may_run: bool) -
     } else {
         launcher.may_leave(record.exit)
     };
-    let host = launcher.place("").unwrap_or_else(|| "its host".into());
+    let host = launcher.place("").unwrap_or_else(|| "the far side".into());
     failed.then(|| format!("something may be left on {host}: it could not be ended there"))
 }

@@ -10,6 +10,7 @@ mod far;
 mod server;
 
 use crate::codex::command::MARK;
+use crate::codex::failure::NO_LAUNCHER;
 use crate::files;
 use crate::relay::Relay;
 use crate::roots;
@@ -270,6 +271,14 @@ fn end_leftovers(settings: &Settings, store: &Store, record: &Record, launcher: 
         let left = left_far.as_deref().unwrap_or("some of its processes may be left");
         log::warning(&format!("task {}: {left}", record.id));
     }
+    // nobody here sees the log of what has been left elsewhere; the verdict stands
+    let concluded = store.read(record.id).filter(|record| record.status.is_final());
+    if let (Some(note), Some(mut record)) = (left_far, concluded) {
+        record.note = Some(note);
+        if let Err(why) = store.write(&record) {
+            log::warning(&format!("task {}: {why}", record.id));
+        }
+    }
     remove_temporary(store, record.id);
 }
 
@@ -402,8 +411,12 @@ fn start(settings: &Settings, store: &Store, record: &Record) -> Result<(Child, 
         let (output, stdout) = sys::pipe()?;
         Ok((program.start([prompt.as_fd(), stdout.as_fd(), stderr.as_fd()])?, output))
     };
-    let name = record.command.first().map_or("", String::as_str);
-    start().map_err(|why: io::Error| format!("cannot start {name} in {}: {why}", record.cwd))
+    let (what, words) = match &record.launcher {
+        Some(launcher) => (NO_LAUNCHER, &launcher.words),
+        None => ("cannot start ", &record.command),
+    };
+    let name = words.first().map_or("", String::as_str);
+    start().map_err(|why: io::Error| format!("{what}{name} in {}: {why}", record.cwd))
 }
 
 /// What stands in the environment of every process of a task.

@@ -6,6 +6,7 @@
 use crate::engines::launchers;
 use crate::harm;
 use crate::many::*;
+use crate::planted::{run as by_hand, task};
 use crate::support::*;
 use std::fs;
 use std::path::Path;
@@ -326,7 +327,7 @@ fn docker_passes_on_the_signal_that_ends_a_container() {
     dir.marked("stuck");
     harm::signal("KILL", &launchers(&id, "sh")[..1]);
     let text = server.wait(&[&id]);
-    let note = "something may be left on its host: it could not be ended there";
+    let note = "something may be left on the far side: it could not be ended there";
     assert!(text.contains("(failed in ") && text.contains(note), "{text}");
     gone(&mark_of(&id));
 }
@@ -554,6 +555,51 @@ fn many_tasks_keep_both_limits_and_all_of_them_run() {
     let told = server.wait(&all);
     assert_eq!(told.matches("(completed in ").count(), 30, "{told}");
     assert!(!dir.path("out/too-many").exists());
+}
+
+#[test]
+fn a_launcher_that_is_there_and_cannot_be_run_is_the_cause() {
+    let dir = Dir::new();
+    let broken = engine(&dir, "broken", "#!/no/such/interpreter\n");
+    let mut server = dir.server_with(&["--launcher", &format!("{broken} -x")]);
+    let text = server.refused("codex", &script("done"));
+    let cause = format!("cannot start the launcher {broken} in {}: ", dir.path("work").display());
+    assert!(field(&text, "Cause").starts_with(&cause), "{text}");
+    assert!(field(&text, "Category").starts_with("launcher"), "{text}");
+}
+
+#[test]
+fn where_a_task_is_stays_known_whatever_codex_says_on_stderr() {
+    let dir = Dir::new();
+    engine(&dir, "srun", SRUN);
+    let mut server = server(&dir, &["--codex", STANDIN, "--launcher", "srun -n1"]);
+    let (id, _) = server.run("begin\nsh yes noise | head -n 20000\nsay x\ndone");
+    assert_eq!(field(&server.status(&id), "Launcher"), "default (job 29)");
+}
+
+#[test]
+fn what_may_be_left_is_told_where_no_launcher_says_where_it_is() {
+    let dir = Dir::new();
+    engine(&dir, "kubectl", CONTAINERS);
+    let mut server = server(&dir, &["--launcher", "kubectl exec -i --container app box --"]);
+    let id = server.launch(STUCK);
+    dir.marked("stuck");
+    dir.open("unreachable");
+    let text = server.ok("codex_cancel", &ids(&[&id]));
+    assert!(text.contains("may be left on the far side: it could"), "{text}");
+}
+
+#[test]
+fn what_a_command_by_hand_cannot_end_elsewhere_stays_told() {
+    let dir = Dir::new();
+    let words = r#""launcher":"default","launcher_words":["ssh","host"]"#;
+    let members = format!(r#","supervisor_pid":4194000,"supervisor_start_time":7,{words}"#);
+    task("0000000a", "running").with(&members).put(&dir);
+    by_hand(&dir, &["wait", "0000000a"]);
+    gone(&dir.marker());
+    let text = dir.server().status("0000000a");
+    assert!(text.contains("(FAILED in "), "{text}");
+    assert!(field(&text, "Note").starts_with("something may be left on host"), "{text}");
 }
 
 #[test]
