@@ -180,6 +180,10 @@ impl Server {
             task.awaited = false;
             let known = task.reread(&self.store);
             match task.is_final() {
+                // whoever has given the verdict in our place may not have our launcher's words
+                true if task.record.inferred && task.record.launcher.is_some() => {
+                    self.end_leftovers(id);
+                }
                 true => {}
                 false if known => self.conclude(id, why),
                 // whoever waits for it has to wait until it can be told
@@ -190,10 +194,16 @@ impl Server {
         self.tell_listeners();
     }
 
-    /// Gives the verdict of a task whose supervisor is gone without one, and has ended what it left.
+    /// Gives the verdict of a task whose supervisor is gone without one, and has what it left ended.
     fn conclude(&mut self, id: Id, why: Option<String>) {
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.conclude(&self.store, self.now.wall, why);
+        self.end_leftovers(id);
+    }
+
+    /// Has what is left of a task ended whose supervisor is gone.
+    fn end_leftovers(&mut self, id: Id) {
+        let Some(task) = self.tasks.get(id) else { return };
         if task.record.ours && task.record.supervisor.is_some() {
             // what stands in a record may be anybody's; our flags are not
             let name = task.record.launcher.as_ref().map(|launcher| &launcher.name);

@@ -644,3 +644,20 @@ fn those_who_come_from_their_launchers_at_once_keep_the_limit_of_all() {
         assert!(!dir.path("out/too-many").exists(), "round {round}");
     }
 }
+
+#[test]
+fn what_a_dead_supervisor_has_left_elsewhere_is_ended_though_somebody_else_saw_it_first() {
+    let dir = Dir::new();
+    engine(&dir, "ssh", SSH);
+    let mut server = server(&dir, &["--launcher", "ssh -T host"]);
+    let id = server.launch(STUCK);
+    dir.marked("stuck");
+    let itself = [server.pid()];
+    harm::signal("STOP", &itself);
+    harm::kill_supervisor(&dir, &id);
+    by_hand(&dir, &["wait", &id]);
+    harm::signal("CONT", &itself);
+    until("its end there", || runs(&dir).iter().any(|run| run[2] == "sh").then_some(()));
+    server.end();
+    gone(&dir.marker());
+}
