@@ -661,3 +661,34 @@ fn what_a_dead_supervisor_has_left_elsewhere_is_ended_though_somebody_else_saw_i
     server.end();
     gone(&dir.marker());
 }
+
+#[test]
+fn one_in_the_queue_of_all_can_be_cancelled_or_die_and_holds_up_nobody() {
+    let dir = Dir::new();
+    let flags = ["--launcher", "a=env", "--max-parallel", "a=3", "--max-parallel", "1"];
+    let mut server = swift_server(&dir, &flags);
+    let gate = Gate::new(&dir, "go");
+    let first = server.launch_with(&wait_at("go", ""));
+    begun(&dir, &first);
+    let [cancelled, killed, last] = ["-"; 3].map(|gate| {
+        let id = server.launch_with(&wait_at(gate, "a"));
+        until("the queue of all", || {
+            let mut places = fs::read_dir(dir.path("tasks/queue")).ok()?.flatten();
+            places.any(|place| place.file_name().to_str().unwrap().ends_with(&id)).then_some(())
+        });
+        id
+    });
+    for id in [&cancelled, &killed, &last] {
+        assert_eq!(field(&server.status(id), "Phase"), "queued");
+    }
+    let text = server.ok("codex_cancel", &ids(&[&cancelled]));
+    assert!(text.contains("is cancelled"), "{text}");
+    harm::kill_supervisor(&dir, &killed);
+    assert!(server.wait(&[&killed]).contains("(failed in "));
+    // and what they held of their launcher is free
+    let more = ["-"; 2].map(|gate| server.launch_with(&wait_at(gate, "a")));
+    drop(gate);
+    let told = server.wait(&[&first, &last, &more[0], &more[1]]);
+    assert_eq!(told.matches("(completed in ").count(), 4, "{told}");
+    assert_eq!(fs::read_dir(dir.path("tasks/queue")).unwrap().count(), 0);
+}
