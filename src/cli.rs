@@ -178,8 +178,10 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Role, Usage> {
             "--ephemeral" => flags.ephemeral = true,
             "--structured" => flags.structured = true,
             "--launcher" => {
-                let launcher = Launcher::read(&value("words")?).map_err(Usage)?;
-                // of two with one name the later counts
+                let mut launcher = Launcher::read(&value("words")?).map_err(Usage)?;
+                // of two with one name the words of the later count, and the limit of the name stays
+                launcher.max_parallel =
+                    flags.launcher(&launcher.name).and_then(|other| other.max_parallel);
                 flags.launchers.retain(|other| other.name != launcher.name);
                 flags.launchers.push(launcher);
             }
@@ -385,7 +387,7 @@ mod tests {
         };
         let line = "-c=model=gpt --config a.b=\"x=y\" --config=c= -cd=1 --skip-git-repo-check \
                     --ephemeral --codex=/opt/codex --structured --max-parallel 8 \
-                    --launcher=srun --launcher g=ssh --max-parallel=g=2 \
+                    --launcher=srun --launcher g=x --max-parallel=g=2 --launcher g=ssh \
                     --task-timeout=3600 --root=/a --locked --root b";
         assert_eq!(typed(line), Ok(Role::Serve(flags)));
         assert_eq!(typed(""), Ok(Role::Serve(Flags::default())));
