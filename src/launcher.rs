@@ -51,10 +51,12 @@ impl Launcher {
         }
     }
 
-    /// Where the word is that names the program which starts codex: ssh, whatever starts that, or else
-    /// the first.
+    /// Where the word is that names the program which starts codex: the first, or ssh where that starts
+    /// it. What starts programs in containers, or srun, may have something of that name.
     fn at(&self) -> usize {
-        self.words.iter().position(|word| file_name(word) == "ssh").unwrap_or_default()
+        let first = self.words.first().map_or("", |word| file_name(word));
+        let ssh = self.words.iter().position(|word| file_name(word) == "ssh");
+        ssh.filter(|_| first != "srun" && !OF_CONTAINERS.contains(&first)).unwrap_or(0)
     }
 
     /// What that program is called.
@@ -323,6 +325,10 @@ mod tests {
             command("nice ssh h"),
             "nice|ssh|h|env|M=1|codex|exec|-c|'a=\"b c\"'",
             "it takes words apart whatever starts it"
+        );
+        assert_eq!(
+            command("kubectl exec -i ssh --"),
+            "kubectl|exec|-i|ssh|--|env|M=1|codex|exec|-c|a=\"b c\""
         );
         assert_eq!(
             command("docker exec -w {cwd} box"),

@@ -17,6 +17,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// The right to run. It ends when this is dropped, or the process ends.
 #[derive(Debug, Default)]
@@ -79,14 +81,17 @@ pub fn take(
     place: &mut Option<File>,
 ) -> io::Result<Turn> {
     let running = in_store(store, ".running", of);
-    // one after the other: who comes from a launcher's queue may be first here beside another who was,
-    // and both would count the same
-    let turn = limit.map(|_| files::append_own(&in_store(store, ".turn", ""))).transpose()?;
-    turn.as_ref().map_or(Ok(()), sys::lock)?;
+    let mut _alone = None;
     if let Some(limit) = limit {
         if let Some(news) = those_before(store, of, id).iter().rev().find_map(|path| held(path)) {
             return Ok(Turn::Others(news));
         }
+        // who comes now from a launcher's queue may be first too, and both would count the same
+        let alone = files::append_own(&in_store(store, ".turn", of))?;
+        if !locked_soon(&alone) {
+            return Ok(Turn::Others(News::None));
+        }
+        _alone = Some(alone);
         if !running.exists() {
             files::append_own(&running)?;
         }
@@ -103,6 +108,17 @@ pub fn take(
         leave(store, of, id, place);
     }
     Ok(Turn::Ours(Slot { _running: Some(file) }))
+}
+
+/// Takes a lock that nobody of ours holds for longer than a look. It is not waited for: a task can hold
+/// it too, as any on what it can read, and who waits hears of nothing else.
+fn locked_soon(file: &File) -> bool {
+    (0..100).any(|_| {
+        sys::try_lock(file) || {
+            thread::sleep(Duration::from_millis(1));
+            false
+        }
+    })
 }
 
 /// Leaves the queue, if the task is in there.

@@ -4,6 +4,7 @@
 use crate::many::*;
 use crate::support::*;
 use std::fs;
+use std::process::{Command, Stdio};
 
 /// An errand that waits at the gate of this name, or at none.
 fn wait_at(gate: &str) -> String {
@@ -285,4 +286,25 @@ fn what_supervisors_have_to_say_does_not_disturb_the_queue() {
     server.wait(&all);
     nobody_was_one_too_many(&dir);
     assert_eq!(order(&dir), [&[first], &tasks[..]].concat());
+}
+
+#[test]
+fn a_lock_that_a_stranger_holds_keeps_tasks_from_beginning_and_no_cancel_waiting() {
+    let dir = Dir::new();
+    let mut server = dir.server_with(&["--max-parallel", "1"]);
+    server.run("begin\ndone");
+    let turn = dir.path("tasks/.turn");
+    let mut stranger =
+        Command::new("flock").arg(&turn).arg("cat").stdin(Stdio::piped()).spawn().unwrap();
+    until("the lock", || {
+        let tried = Command::new("flock").arg("-n").arg(&turn).arg("true").status().unwrap();
+        (!tried.success()).then_some(())
+    });
+    let id = server.launch("begin\ndone");
+    let text = server.ok("codex_cancel", &ids(&[&id]));
+    assert!(text.contains(&format!("Task {id} is cancelled")), "{text}");
+    let id = server.launch("begin\nsay at last\ndone");
+    drop(stranger.stdin.take());
+    stranger.wait().unwrap();
+    assert!(server.wait(&[&id]).contains("at last"));
 }
