@@ -184,36 +184,37 @@ pub fn is_name(text: &str) -> bool {
 
 /// The words of a line, as a shell has them before it expands any. `None`: a quote is open at its end.
 pub fn split(line: &str) -> Option<Vec<String>> {
-    let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
+    let (mut words, mut word) = (Vec::new(), None::<Vec<u8>>);
     // a blank is no quote, and ends a word as a quote ends itself
-    let (mut quote, mut escaped) = (' ', false);
-    for c in line.chars().chain([' ']) {
-        if std::mem::take(&mut escaped) {
+    let (mut quote, mut escaped) = (b' ', false);
+    for b in line.bytes().chain([b' ']) {
+        let is_part = if std::mem::take(&mut escaped) {
             // between double quotes it is one itself before all others
-            if quote == '"' && !matches!(c, '"' | '\\' | '$' | '`' | '\n') {
-                word.push('\\');
+            if quote == b'"' && !matches!(b, b'"' | b'\\' | b'$' | b'`' | b'\n') {
+                word.get_or_insert_default().push(b'\\');
             }
-            if c != '\n' {
-                word.push(c);
-                begun = true;
-            }
-        } else if c == '\\' && quote != '\'' {
+            b != b'\n'
+        } else if b == b'\\' && quote != b'\'' {
             escaped = true;
-        } else if quote == ' ' && matches!(c, ' ' | '\t' | '\n') {
-            if std::mem::take(&mut begun) {
-                words.push(std::mem::take(&mut word));
-            }
-        } else if quote == ' ' && matches!(c, '\'' | '"') {
-            quote = c;
-            begun = true;
-        } else if c == quote {
-            quote = ' ';
+            false
+        } else if quote == b' ' && matches!(b, b' ' | b'\t' | b'\n') {
+            words.extend(word.take().map(|word| String::from_utf8_lossy(&word).into_owned()));
+            false
+        } else if quote == b' ' && matches!(b, b'\'' | b'"') {
+            quote = b;
+            word.get_or_insert_default();
+            false
+        } else if b == quote {
+            quote = b' ';
+            false
         } else {
-            word.push(c);
-            begun = true;
+            true
+        };
+        if is_part {
+            word.get_or_insert_default().push(b);
         }
     }
-    (quote == ' ' && !begun).then_some(words)
+    (quote == b' ' && word.is_none()).then_some(words)
 }
 
 /// A word as a shell takes it for one.

@@ -112,8 +112,8 @@ impl Settings {
     }
 
     /// The names of the launchers.
-    pub fn launchers(&self) -> Vec<String> {
-        self.flags.launchers.iter().map(|launcher| launcher.name.clone()).collect()
+    pub fn launchers(&self) -> Vec<&str> {
+        self.flags.launchers.iter().map(|launcher| launcher.name.as_str()).collect()
     }
 
     /// How long after its end a task is kept at least; `None` keeps it for good. The answer has to be

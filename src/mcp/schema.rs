@@ -9,7 +9,7 @@ use crate::json::Object;
 const RESULT_CHARACTERS: u64 = 200_000;
 
 /// Writes the result of `tools/list`; `launchers` are the names of the server's.
-pub fn write_list(o: &mut Object<'_>, client: Client, structured: bool, launchers: &[String]) {
+pub fn write_list(o: &mut Object<'_>, client: Client, structured: bool, launchers: &[&str]) {
     o.array("tools", |a| {
         for tool in Tool::ALL {
             a.object(|o| write_tool(o, tool, client, structured, launchers));
@@ -23,7 +23,7 @@ fn write_tool(
     tool: Tool,
     client: Client,
     structured: bool,
-    launchers: &[String],
+    launchers: &[&str],
 ) {
     let revision = client.revision;
     o.str("name", tool.name()).str("description", tool.about(client.takes_tasks));
@@ -50,7 +50,7 @@ fn write_tool(
 }
 
 /// Writes the schema of a tool's arguments.
-fn write_input(o: &mut Object<'_>, tool: Tool, launchers: &[String]) {
+fn write_input(o: &mut Object<'_>, tool: Tool, launchers: &[&str]) {
     o.str("type", "object");
     // a reply is told by its description that it takes what codex takes
     let known_from_codex = tool == Tool::Reply;
@@ -69,7 +69,7 @@ fn write_input(o: &mut Object<'_>, tool: Tool, launchers: &[String]) {
 }
 
 /// Writes the schema of one parameter.
-fn write_parameter(o: &mut Object<'_>, parameter: &Parameter, about: &str, launchers: &[String]) {
+fn write_parameter(o: &mut Object<'_>, parameter: &Parameter, about: &str, launchers: &[&str]) {
     match parameter.kind {
         Kind::Text => o.str("type", "string"),
         Kind::Launcher => o.str("type", "string").strs("enum", launchers),

@@ -197,7 +197,8 @@ impl Server {
                 return Err(Error::invalid_params("there is one page, and no cursor"));
             }
             "tools/list" => {
-                let launchers = self.settings.launchers();
+                let flags = self.settings.flags.launchers.clone();
+                let launchers: Vec<&str> = flags.iter().map(|own| own.name.as_str()).collect();
                 self.reply(asked, Kind::Cached(FOR_GOOD), |o| {
                     mcp::schema::write_list(o, client, structured, &launchers);
                 });

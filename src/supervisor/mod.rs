@@ -54,30 +54,32 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// Starts this very program, even where its file was replaced since, as the supervisor of a task.
 /// One that has a supervisor already, or had one, gets none: what it left is ended.
 pub fn spawn(id: Id, task_dir: &Path, streams: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
-    spawn_with(id, task_dir, &[], streams)
+    spawn_for(id, task_dir, None, streams)
 }
 
 /// Starts it for a task whose supervisor was killed, to end what that has left; nobody listens.
 /// `launcher` has the words of the task's launcher, if this process has them from its own flags.
 pub fn spawn_to_end(id: Id, task_dir: &Path, launcher: &[String]) -> io::Result<Child> {
     let nothing = sys::nothing()?;
-    let more: Vec<&OsStr> =
-        ["end"].into_iter().map(OsStr::new).chain(launcher.iter().map(OsStr::new)).collect();
-    spawn_with(id, task_dir, &more, [nothing.as_fd(); 3])
+    spawn_for(id, task_dir, Some(launcher), [nothing.as_fd(); 3])
 }
 
-/// Starts it with more words.
-fn spawn_with(
+/// Starts it to supervise, or to end what is left.
+fn spawn_for(
     id: Id,
     task_dir: &Path,
-    more: &[&OsStr],
+    left_by: Option<&[String]>,
     streams: [BorrowedFd<'_>; 3],
 ) -> io::Result<Child> {
     let myself = Path::new("/proc/self/exe");
     let program = if myself.exists() { myself.into() } else { std::env::current_exe()? };
     let id = id.to_string();
-    let [name, verb, id] = ["codex-mcp-swarm", "supervise", &id].map(OsStr::new);
-    let words = [&[name, verb, id, task_dir.as_os_str()], more].concat();
+    let mut words = Vec::from(["codex-mcp-swarm", "supervise", &id].map(OsStr::new));
+    words.push(task_dir.as_os_str());
+    if let Some(launcher) = left_by {
+        words.push(OsStr::new("end"));
+        words.extend(launcher.iter().map(OsStr::new));
+    }
     Program::new(program.as_os_str(), &words)?.start(streams)
 }
 
