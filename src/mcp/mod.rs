@@ -96,7 +96,7 @@ pub fn write_result(
     o: &mut Object<'_>,
     revision: Revision,
     kind: Kind<'_>,
-    fill: impl FnOnce(&mut Object<'_>),
+    fill: &dyn Fn(&mut Object<'_>),
 ) {
     if !revision.is_stateless() {
         return fill(o);

@@ -167,7 +167,7 @@ impl Server {
         match method {
             "tasks/get" => {
                 let state = self.state(&mut held);
-                let line = asked.result(Kind::Answer, |o| self.write_state(o, &held, &state));
+                let line = asked.result(Kind::Answer, &|o| self.write_state(o, &held, &state));
                 self.answer_line(Some(&asked.id), line, asked.batch);
                 return Ok(());
             }
@@ -178,7 +178,7 @@ impl Server {
             }
             _ => {}
         }
-        self.reply(asked, Kind::Answer, |_| {});
+        self.reply(asked, Kind::Answer, &|_| {});
         Ok(())
     }
 
@@ -271,7 +271,7 @@ impl Server {
         let meanwhile = self.meanwhile(held);
         // it may have ended by now: the client asks how it stands in any case, and hears it then
         let kind = Kind::Task(&meanwhile);
-        let line = asked.result(kind, |o| self.write_state(o, held, &State::Working));
+        let line = asked.result(kind, &|o| self.write_state(o, held, &State::Working));
         self.answer_line(Some(&asked.id), line, asked.batch);
     }
 

@@ -29,7 +29,7 @@ pub struct Asked {
 
 impl Asked {
     /// The line that answers it: what `fill` writes, and what the revision wants around it.
-    pub fn result(&self, kind: Kind<'_>, fill: impl FnOnce(&mut Object<'_>)) -> String {
+    pub fn result(&self, kind: Kind<'_>, fill: &dyn Fn(&mut Object<'_>)) -> String {
         rpc::result(&self.id, |o| mcp::write_result(o, self.client.revision, kind, fill))
     }
 }

@@ -100,12 +100,7 @@ impl Server {
     }
 
     /// Answers a request with what `fill` writes.
-    pub(super) fn reply(
-        &mut self,
-        asked: &Asked,
-        kind: Kind<'_>,
-        fill: impl FnOnce(&mut Object<'_>),
-    ) {
+    pub(super) fn reply(&mut self, asked: &Asked, kind: Kind<'_>, fill: &dyn Fn(&mut Object<'_>)) {
         self.answer_line(Some(&asked.id), asked.result(kind, fill), asked.batch);
     }
 
@@ -133,7 +128,7 @@ impl Server {
                 self.session = Some(revision);
                 self.end_session();
                 let asked = Asked { id, client: Client::in_session(revision), batch };
-                self.reply(&asked, Kind::Answer, |o| mcp::write_initialize(o, revision));
+                self.reply(&asked, Kind::Answer, &|o| mcp::write_initialize(o, revision));
                 Ok(())
             }
             (None, _) => {
@@ -152,7 +147,9 @@ impl Server {
     ) -> Result<(), Error> {
         match method {
             "server/discover" => {
-                self.reply(asked, Kind::Cached(FOR_GOOD), |o| mcp::write_discover(o, asked.client));
+                self.reply(asked, Kind::Cached(FOR_GOOD), &|o| {
+                    mcp::write_discover(o, asked.client);
+                });
                 Ok(())
             }
             "subscriptions/listen" => self.listen(asked, params),
@@ -170,7 +167,7 @@ impl Server {
     ) -> Result<(), Error> {
         match method {
             "ping" => {
-                self.reply(asked, Kind::Answer, |_| {});
+                self.reply(asked, Kind::Answer, &|_| {});
                 Ok(())
             }
             _ if self.session.is_none() => Err(Error::invalid_params(
@@ -199,19 +196,19 @@ impl Server {
             "tools/list" => {
                 let flags = self.settings.flags.launchers.clone();
                 let launchers: Vec<&str> = flags.iter().map(|own| own.name.as_str()).collect();
-                self.reply(asked, Kind::Cached(FOR_GOOD), |o| {
+                self.reply(asked, Kind::Cached(FOR_GOOD), &|o| {
                     mcp::schema::write_list(o, client, structured, &launchers);
                 });
             }
-            "resources/list" => self.reply(asked, Kind::Cached(FOR_GOOD), |o| {
+            "resources/list" => self.reply(asked, Kind::Cached(FOR_GOOD), &|o| {
                 mcp::write_resources(o, "resources", "uri", &mcp::RESOURCES);
             }),
-            "resources/templates/list" => self.reply(asked, Kind::Cached(FOR_GOOD), |o| {
+            "resources/templates/list" => self.reply(asked, Kind::Cached(FOR_GOOD), &|o| {
                 mcp::write_resources(o, "resourceTemplates", "uriTemplate", &mcp::TEMPLATES);
             }),
             "resources/read" => {
                 let contents = self.read_resource(uri_of(params)?, client.revision)?;
-                self.reply(asked, Kind::Cached(0), |o| contents.write(o));
+                self.reply(asked, Kind::Cached(0), &|o| contents.write(o));
             }
             "tools/call" => return self.call(asked, params),
             _ => return Err(Error::no_method(method)),
@@ -257,7 +254,7 @@ impl Server {
     /// Answers a call.
     pub(super) fn give(&mut self, asked: &Asked, result: &ToolResult) {
         let revision = asked.client.revision;
-        self.reply(asked, Kind::Answer, |o| result.write(o, revision));
+        self.reply(asked, Kind::Answer, &|o| result.write(o, revision));
     }
 
     /// The client takes a request back. A client that only lost patience gets its task back: it goes

@@ -25,7 +25,7 @@ impl Server {
         if begin && subject.is_none() {
             return Err(no_resource(uri, asked.client.revision));
         }
-        self.reply(asked, Kind::Answer, |_| {});
+        self.reply(asked, Kind::Answer, &|_| {});
         let wanted = subject.map(|subject| (uri.to_owned(), subject));
         self.change_listeners(|listeners| {
             let at = listeners.iter().position(|listener| listener.asked.is_none());
