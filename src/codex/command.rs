@@ -279,8 +279,8 @@ impl Request {
             o.maybe_str("sandbox", self.effective_sandbox(settings).as_deref());
             o.maybe_str("approval-policy", self.approval_policy.as_deref());
             o.maybe_str("profile", self.profile.as_deref());
-            let launcher = self.launcher(settings).ok().flatten();
-            o.maybe_str("launcher", launcher.map(|launcher| launcher.name.as_str()));
+            // the one without a name is each server's own
+            o.maybe_str("launcher", self.launcher.as_deref().filter(|name| *name != DEFAULT));
             o.maybe_str("developer-instructions", self.developer_instructions.as_deref());
             o.maybe_str("compact-prompt", self.compact_prompt.as_deref());
             if !self.config.1.is_empty() {

@@ -460,7 +460,15 @@ fn a_reply_goes_through_the_launcher_of_its_thread() {
         text.contains("launcher is \"cpu\"; this server's --launcher options have: default"),
         "{text}"
     );
-    two.ok("codex_reply", &reply.replacen('{', r#"{"launcher":"default","#, 1));
+    let text = two.ok("codex_reply", &reply.replacen('{', r#"{"launcher":"default","#, 1));
+    assert_eq!(dir.record(&task_id(&text)).str_at("launcher_words.0"), "nice");
+    drop(two);
+    // one without a name is each server's own, or none
+    for (flags, words) in [(&["--launcher", "env"][..], Some("env")), (&[], None)] {
+        let id = task_id(&dir.server_with(flags).ok("codex_reply", &reply));
+        let record = dir.record(&id);
+        assert_eq!(record.get("launcher_words").map(|_| record.str_at("launcher_words.0")), words);
+    }
 }
 
 #[test]
