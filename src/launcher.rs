@@ -24,8 +24,8 @@ const SSH_OPTIONS: &[u8] = b"BbcDEeFIiJLlmOoPpQRSWw";
 /// The same of the `exec` of docker, podman and kubectl.
 const EXEC_OPTIONS: &[u8] = b"cefnsuw";
 
-/// What starts programs in containers.
-const OF_CONTAINERS: [&str; 3] = ["docker", "podman", "kubectl"];
+/// The programs that something is known of here.
+const KNOWN: [&str; 5] = ["docker", "podman", "kubectl", "srun", "ssh"];
 
 /// A program that is to start codex.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,12 +51,10 @@ impl Launcher {
         }
     }
 
-    /// Where the word is that names the program which starts codex: the first, or ssh where that starts
-    /// it. What starts programs in containers, or srun, may have something of that name.
+    /// Where the word is that names the program which starts codex: the first that is known, for nice or
+    /// sudo may start that, or else the first.
     fn at(&self) -> usize {
-        let first = self.words.first().map_or("", |word| file_name(word));
-        let ssh = self.words.iter().position(|word| file_name(word) == "ssh");
-        ssh.filter(|_| first != "srun" && !OF_CONTAINERS.contains(&first)).unwrap_or(0)
+        self.words.iter().position(|word| KNOWN.contains(&file_name(word))).unwrap_or(0)
     }
 
     /// What that program is called.
@@ -71,7 +69,7 @@ impl Launcher {
 
     /// It starts programs in containers.
     fn is_of_containers(&self) -> bool {
-        OF_CONTAINERS.contains(&self.program())
+        matches!(self.program(), "docker" | "podman" | "kubectl")
     }
 
     /// What it starts sees other files: a codex that is found here need not be there.
@@ -329,7 +327,8 @@ mod tests {
         );
         assert_eq!(
             command("kubectl exec -i ssh --"),
-            "kubectl|exec|-i|ssh|--|env|M=1|codex|exec|-c|a=\"b c\""
+            "kubectl|exec|-i|ssh|--|env|M=1|codex|exec|-c|a=\"b c\"",
+            "of two that are known it is the first"
         );
         assert_eq!(
             command("docker exec -w {cwd} box"),
@@ -349,6 +348,8 @@ mod tests {
             ("srun -v", "srun: jobid 12: nodes(1):`vm'", Some("job 12")),
             ("srun -n1", "srun: job of x", None),
             ("nice srun", "srun: job 42 queued", Some("job 42")),
+            ("sudo -n docker exec -i box", "", Some("box")),
+            ("ssh h docker exec -i box", "", Some("h")),
             ("ssh -i", "srun: job 42 queued", None),
             ("kubectl exec -i pod-1 -c app --", "", Some("pod-1")),
             ("kubectl -n ns exec -ic app deploy/x --", "", Some("deploy/x")),
