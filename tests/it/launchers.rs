@@ -154,7 +154,10 @@ fn a_launcher_gets_its_words_and_codex_gets_its_own() {
 fn a_launcher_that_is_there_is_one_like_any_other() {
     let dir = Dir::new();
     let mut nice = Vec::new();
-    for line in ["prlimit --nofile=200", "nice -n 3", "/usr/bin/env -u HOME"] {
+    // a scope of systemd's is made, and then it is what was to be started
+    let scope = engine(&dir, "systemd-run", "#!/bin/sh\nshift 2\nexec \"$@\"\n");
+    let scope = format!("{scope} --user --scope");
+    for line in ["prlimit --nofile=200", "nice -n 3", "/usr/bin/env -u HOME", &scope] {
         let mut server = dir.server_with(&["--launcher", line]);
         let (id, text) = server.run("begin\nsay done it\ndone");
         assert!(text.contains("done it"), "{line}: {text}");
