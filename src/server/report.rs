@@ -110,7 +110,9 @@ impl View<'_> {
         maybe_line(&mut out, "Thread ID", self.task.thread());
         self.worktree(&mut out);
         let far = self.far().map_or(String::new(), |far| format!(" ({far})"));
-        let launcher = record.launcher.as_ref().map(|launcher| launcher.name.clone() + &far);
+        let waits = record.status == Status::Running && self.task.waits_for_launcher();
+        let yet = if waits { ", codex has not begun yet" } else { "" };
+        let launcher = record.launcher.as_ref().map(|own| format!("{}{far}{yet}", own.name));
         maybe_line(&mut out, "Launcher", launcher);
         line(&mut out, "Tools called", transcript.tools);
         if !transcript.running.is_empty() {

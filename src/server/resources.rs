@@ -127,7 +127,12 @@ impl Server {
             o.bool("locked", flags.locked).strs("roots", &self.settings.roots);
             o.maybe_str("codex", flags.codex.as_deref());
             // their words may hold secrets
-            o.strs("launchers", self.settings.launchers());
+            o.object("launchers", |o| {
+                for launcher in &flags.launchers {
+                    let limit = launcher.max_parallel.map(|limit| limit.to_string());
+                    o.raw(&launcher.name, limit.as_deref().unwrap_or("null"));
+                }
+            });
             for (name, limit) in
                 [("max-parallel", flags.max_parallel), ("task-timeout", flags.task_timeout)]
             {

@@ -136,10 +136,15 @@ impl Watched {
         supervisor.is_some_and(|process| process.life() == Life::Unknown)
     }
 
-    /// What it is doing, if that is known. What a launcher does until codex says something is not.
+    /// It has a launcher, and codex has said nothing yet: it may stand in the queue of an engine.
+    pub fn waits_for_launcher(&self) -> bool {
+        self.record.launcher.is_some() && self.transcript.events == 0
+    }
+
+    /// What it is doing, if that is known.
     pub fn doing(&self) -> Option<&str> {
-        let begun = self.record.launcher.is_none() || self.transcript.events > 0;
-        if begun { self.transcript.doing() } else { Some("waits for its launcher") }
+        let waits = self.waits_for_launcher();
+        if waits { Some("waits for its launcher") } else { self.transcript.doing() }
     }
 
     /// How long it may take to end once it is told to. A supervisor takes less: it gives codex two

@@ -350,6 +350,16 @@ fn the_choice_of_launchers_is_offered_where_there_is_one() {
 }
 
 #[test]
+fn the_configuration_has_names_and_limits_of_launchers_and_no_words() {
+    let dir = Dir::new();
+    let flags =
+        ["--launcher", "gpu=env TOKEN=x nice", "--launcher", "nice", "--max-parallel", "gpu=2"];
+    let config = dir.server_with(&flags).read("codex-swarm:///config");
+    assert_eq!(read_json(&config).at("launchers").to_json(), r#"{"gpu":2,"default":null}"#);
+    assert!(!config.contains("TOKEN"), "{config}");
+}
+
+#[test]
 fn what_cannot_be_ended_there_is_told() {
     let dir = Dir::new();
     engine(&dir, "ssh", SSH);

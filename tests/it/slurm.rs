@@ -218,7 +218,8 @@ fn a_cancel_takes_the_job_out_of_slurm_whether_it_runs_or_waits() {
     slurm.has(2, 1);
     let [job] = slurm.jobs("PENDING").try_into().unwrap();
     let status = server.status(&queued);
-    assert_eq!(field(&status, "Launcher"), format!("default (job {job})"), "{status}");
+    let waits = format!("default (job {job}), codex has not begun yet");
+    assert_eq!(field(&status, "Launcher"), waits, "{status}");
     let running: BTreeSet<String> = slurm.jobs("RUNNING").into_iter().collect();
     // The one that waits goes, and the others do not notice.
     for (id, left) in [(&queued, 2), (&plain, 1), (&stubborn, 0)] {

@@ -784,7 +784,7 @@ fn speaks(text: &str) -> bool {
 /// What speaks and is no message: the file, what it is instead, and the texts. What `--help` prints,
 /// what clients are told of tools and resources, and reasons that clippy reads are not in here. Of a
 /// long one the beginning stands here, with ` ...` behind it.
-const NO_MESSAGES: [(&str, &str, &[&str]); 16] = [
+const NO_MESSAGES: [(&str, &str, &[&str]); 17] = [
     (
         "codex/failure.rs",
         "what Codex and providers say, looked for in their words",
@@ -816,6 +816,7 @@ const NO_MESSAGES: [(&str, &str, &[&str]); 16] = [
     ("console/check.rs", "the root is always there", &["it is nowhere"]),
     ("console/ps.rs", "what a task does, in the table", &["waits for its turn"]),
     ("server/watched.rs", "the same", &["waits for its launcher"]),
+    ("server/report.rs", "the same, in a status", &[", codex has not begun yet"]),
     (
         "console/watch.rs",
         "the head of the table",
