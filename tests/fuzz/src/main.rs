@@ -17,7 +17,7 @@ mod cli;
 mod clock;
 #[path = "../../../src/codex/mod.rs"]
 mod codex;
-#[path = "../../../src/files.rs"]
+#[path = "../../../src/files/mod.rs"]
 mod files;
 #[path = "../../../src/json/mod.rs"]
 mod json;
