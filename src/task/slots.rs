@@ -81,33 +81,32 @@ pub fn take(
     place: &mut Option<File>,
 ) -> io::Result<Turn> {
     let running = in_store(store, ".running", of);
-    let mut _alone = None;
-    if let Some(limit) = limit {
-        if let Some(news) = those_before(store, of, id).iter().rev().find_map(|path| held(path)) {
-            return Ok(Turn::Others(news));
-        }
-        // who comes now from a launcher's queue may be first too, and both would count the same
-        let alone = files::append_own(&in_store(store, ".turn", of))?;
-        if !locked_soon(&alone) {
-            return Ok(Turn::Others(News::None));
-        }
-        _alone = Some(alone);
-        if !running.exists() {
-            files::append_own(&running)?;
-        }
-        // watched before they are counted: who ends in between is told
-        let news = Notices::of(About::Release, &running).map_or(News::None, News::Running);
-        if count(&files::open_own(&running)?, limit)? >= limit {
-            return Ok(Turn::Others(news));
-        }
+    let ours = || {
+        let file = files::append_own(&running)?;
+        sys::lock_byte(&file, id.number())?;
+        Ok(Turn::Ours(Slot { _running: Some(file) }))
+    };
+    let Some(limit) = limit else { return ours() };
+    if let Some(news) = those_before(store, of, id).iter().rev().find_map(|path| held(path)) {
+        return Ok(Turn::Others(news));
     }
-    let file = files::append_own(&running)?;
-    sys::lock_byte(&file, id.number())?;
-    if limit.is_some() {
-        // only now may the next one count
-        leave(store, of, id, place);
+    // who comes now from a launcher's queue may be first too, and both would count the same
+    let alone = files::append_own(&in_store(store, ".turn", of))?;
+    if !locked_soon(&alone) {
+        return Ok(Turn::Others(News::None));
     }
-    Ok(Turn::Ours(Slot { _running: Some(file) }))
+    if !running.exists() {
+        files::append_own(&running)?;
+    }
+    // watched before they are counted: who ends in between is told
+    let news = Notices::of(About::Release, &running).map_or(News::None, News::Running);
+    if count(&files::open_own(&running)?, limit)? >= limit {
+        return Ok(Turn::Others(news));
+    }
+    let turn = ours()?;
+    // only now may the next one count
+    leave(store, of, id, place);
+    Ok(turn)
 }
 
 /// Takes a lock that nobody of ours holds for longer than a look. It is not waited for: a task can hold
