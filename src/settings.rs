@@ -1,6 +1,7 @@
 //! Flags and environment as one value: what this server was told once and for all.
 
 use crate::cli::Flags;
+use crate::launcher::Launcher;
 use crate::log::Level;
 use crate::roots;
 use std::path::{Path, PathBuf};
@@ -109,6 +110,11 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// The launcher of this name.
+    pub fn launcher(&self, name: &str) -> Option<&Launcher> {
+        self.flags.launchers.iter().find(|launcher| launcher.name == name)
     }
 
     /// The names of the launchers.

@@ -236,7 +236,7 @@ impl Request {
     /// The launcher of this name, or else the default one, if there is any.
     pub fn launcher<'a>(&self, settings: &'a Settings) -> Result<Option<&'a Launcher>, String> {
         let name = self.launcher.as_deref().unwrap_or(DEFAULT);
-        let found = settings.flags.launchers.iter().find(|launcher| launcher.name == name);
+        let found = settings.launcher(name);
         if found.is_none() && self.launcher.is_some() {
             let known = match settings.launchers().join(", ") {
                 known if known.is_empty() => "none".into(),

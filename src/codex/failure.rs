@@ -171,11 +171,11 @@ impl Failure {
             let cause = unwrapped(cause.trim_start_matches("Error: "));
             let before = evidence.event.is_none();
             // all that Codex (0.169) says where its --cd is not there; what it is started in here, is
-            let elsewhere =
-                evidence.launcher.filter(|_| before && cause.starts_with("No such file"));
-            let category = match elsewhere {
-                Some(_) => Category::Launcher,
-                None => categorize(&cause, before),
+            let is_elsewhere = evidence.launcher.is_some() && before;
+            let category = if is_elsewhere && cause.starts_with("No such file") {
+                Category::Launcher
+            } else {
+                categorize(&cause, before)
             };
             return Failure { cause, category };
         }
@@ -305,19 +305,15 @@ mod tests {
         }
     }
 
+    /// How a run through a launcher of these words failed.
+    fn through(words: &str, any_events: bool, stderr: &str, exit: i32) -> Failure {
+        let launcher = &Launcher::read(words).expect(words);
+        let (launcher, exit) = (Some(launcher), Some(exit));
+        Failure::of(&Evidence { launcher, any_events, stderr, exit, ..Evidence::default() })
+    }
+
     #[test]
     fn a_launcher_that_fails_says_why_in_a_line_of_its_own() {
-        let of = |words: &str, any_events, stderr, exit| {
-            let launcher = Launcher::read(words).expect(words);
-            let launcher = Some(&launcher);
-            Failure::of(&Evidence {
-                launcher,
-                any_events,
-                stderr,
-                exit: Some(exit),
-                ..Evidence::default()
-            })
-        };
         let docker =
             "docker: Cannot connect to the Docker daemon.\n\nRun 'docker run --help' for more\n";
         let srun = "a warning\nsrun: error: Node failure on vm\nsomething of codex\n";
@@ -340,11 +336,11 @@ mod tests {
                 "Connection to host closed.",
             ),
         ] {
-            let failure = of(words, any_events, stderr, exit);
+            let failure = through(words, any_events, stderr, exit);
             assert_eq!((failure.cause.as_str(), failure.category), (cause, Category::Launcher));
         }
         // what codex leaves on stderr in a turn is none of it
-        let failure = of("ssh host", true, "something of codex\n", 1);
+        let failure = through("ssh host", true, "something of codex\n", 1);
         assert_eq!(failure.category, Category::ProcessCrash);
     }
 
@@ -383,14 +379,6 @@ mod tests {
 
     #[test]
     fn what_starts_containers_has_words_and_statuses_of_its_own() {
-        let of = |line: &str, any_events, stderr, exit| {
-            let launcher = Launcher::read(line).ok();
-            let launcher = launcher.as_ref();
-            let exit = Some(exit);
-            let evidence = Evidence { launcher, any_events, stderr, exit, ..Evidence::default() };
-            let failure = Failure::of(&evidence);
-            (failure.cause, failure.category == Category::Launcher)
-        };
         for (line, stderr, exit, cause) in [
             (
                 "podman exec box",
@@ -413,13 +401,17 @@ mod tests {
             ),
         ] {
             let expected = if cause.is_empty() { stderr.trim_end() } else { cause };
-            assert_eq!(of(line, false, stderr, exit), (expected.to_owned(), true), "{line}");
+            let failure = through(line, false, stderr, exit);
+            assert_eq!(failure.cause, expected, "{line}");
+            assert_eq!(failure.category, Category::Launcher, "{line}");
         }
         // codex has that of its own, wherever it runs
         let codex = "Error: no rollout found for thread id 0\n";
         for (line, exit) in [("podman exec box", 1), ("ssh host", 125), ("srun", 127)] {
-            assert!(!of(line, false, codex, exit).1, "{line}");
+            let failure = through(line, false, codex, exit);
+            assert_ne!(failure.category, Category::Launcher, "{line}");
         }
-        assert!(of("docker run i", true, "Error: x\n", 137).0.contains("status 137"));
+        let failure = through("docker run i", true, "Error: x\n", 137);
+        assert!(failure.cause.contains("status 137"));
     }
 }

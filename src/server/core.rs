@@ -206,8 +206,8 @@ impl Server {
         let Some(task) = self.tasks.get(id) else { return };
         if task.record.ours && task.record.supervisor.is_some() {
             // what stands in a record may be anybody's; our flags are not
-            let name = task.record.launcher.as_ref().map(|launcher| &launcher.name);
-            let own = self.settings.flags.launchers.iter().find(|own| Some(&own.name) == name);
+            let recorded = task.record.launcher.as_ref();
+            let own = recorded.and_then(|launcher| self.settings.launcher(&launcher.name));
             let words = own.map(|own| own.words.clone()).unwrap_or_default();
             self.act(Action::EndLeftovers(id, words));
         }

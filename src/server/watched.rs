@@ -10,8 +10,7 @@ use crate::task::spool::Spool;
 use crate::task::store::Part;
 use crate::task::{Id, Record, Status, Store, Usage};
 use std::io::{Read, Seek, SeekFrom};
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// How long a task may be queued without a supervisor until it counts as lost: its server has
 /// written the record and was killed before it could start one. In milliseconds.
